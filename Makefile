@@ -1,0 +1,31 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test lint clean
+
+run: .venv/.run-installed ## Watch the shipped policy lift a cube with a simulated ViperX-300S.
+	$(BIN)/oat-edge run viperx --episodes 3
+
+test: .venv/.dev-installed lint ## Everything: lint, types, import contracts, tests.
+	$(BIN)/python -m pytest
+
+lint: .venv/.dev-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+
+.venv/.run-installed: .venv/bin/python pyproject.toml
+	$(BIN)/pip install --quiet --editable '.[sim,plot]'
+	touch $@
+
+.venv/.dev-installed: .venv/bin/python pyproject.toml
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@ .venv/.run-installed
+
+clean:
+	rm -rf .venv build dist *.egg-info
