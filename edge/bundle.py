@@ -1,6 +1,7 @@
 """The bundle: one directory with everything that a policy needs onboard, and nothing executable.
 
     manifest.json           what this module describes, with the SHA-256 of every other file
+    manifest.sha256         the manifest's own, as ``sha256sum`` writes it
     fp32/prefill.onnx       observation              → keys and values of the conditioning memory
     fp32/step.onnx          last token, position, KV → next token, KV
     fp32/decode.onnx        tokens, prefix length    → the executed actions of the chunk
@@ -25,6 +26,7 @@ from edge.errors import BundleError
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+SEAL = "manifest.sha256"
 MAX_FILE_BYTES = 1 << 30
 GRAPHS = ("prefill", "step", "decode", "decode_full")
 COMMAND_KEY = "observation.command"
@@ -52,7 +54,7 @@ class Feature(_Strict):
 class Action(_Strict):
     """The action space: absolute references, one knot every ``1 / rate_hz`` seconds.
 
-    Action i of a chunk holds at ``t0 + (i + 1) / rate_hz``, where t0 is the time of its observation.
+    Action i of a chunk holds at ``t0 + (i + 1) / rate_hz``; t0 is the time of its observation.
     """
 
     names: tuple[str, ...] = Field(min_length=1)
@@ -75,7 +77,7 @@ class Action(_Strict):
 
 
 class Tokenizer(_Strict):
-    """Facts of the action tokenizer. ``conditioned_on`` names the feature that its decoder also reads."""
+    """Facts of the action tokenizer; ``conditioned_on``: the feature that its decoder reads too."""
 
     kind: Literal["oat"] = "oat"
     levels: tuple[int, ...] = Field(min_length=1)
@@ -110,7 +112,7 @@ class FileEntry(_Strict):
 
 
 class Manifest(_Strict):
-    """Contents of ``manifest.json``; the schema of everything that the runtime believes of a bundle."""
+    """Contents of ``manifest.json``: all that the runtime believes of a bundle."""
 
     format_version: Literal[1] = FORMAT_VERSION
     name: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$")
@@ -145,7 +147,7 @@ class Manifest(_Strict):
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified bundle: its manifest and the bytes of every listed file that was asked for."""
+    """A verified bundle; ``digest`` is the SHA-256 of its manifest and so of everything in it."""
 
     path: Path
     manifest: Manifest
@@ -174,13 +176,11 @@ def load(path: Path) -> Bundle:
 
 def read_manifest(path: Path) -> tuple[Manifest, str]:
     """The manifest and its SHA-256, without a look at the other files. Raises BundleError."""
-    file = path / MANIFEST
     if not path.is_dir():
         raise BundleError(f"bundle {path}: no such directory")
-    try:
-        text = file.read_bytes()
-    except OSError as error:
-        raise BundleError(f"bundle {path}: {MANIFEST}: {error.strerror}") from error
+    text = _read(path, MANIFEST)
+    if _read(path, SEAL) != seal(text):
+        raise BundleError(f"bundle {path}: {MANIFEST}: altered ({SEAL} differs)")
     try:
         manifest = Manifest.model_validate_json(text)
     except (ValidationError, RecursionError) as error:
@@ -190,13 +190,7 @@ def read_manifest(path: Path) -> tuple[Manifest, str]:
 
 def read_verified(path: Path, name: str, entry: FileEntry) -> bytes:
     """Bytes of the listed file ``name``. Raises BundleError if it is not what the manifest says."""
-    file = path / name
-    if Path(name).is_absolute() or ".." in Path(name).parts or file.is_symlink():
-        raise BundleError(f"bundle {path}: {name}: leads outside of the bundle")
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise BundleError(f"bundle {path}: {name}: {error.strerror}") from error
+    content = _read(path, name)
     if len(content) != entry.bytes:
         raise BundleError(f"bundle {path}: {name}: {len(content)} bytes, expected {entry.bytes}")
     if hashlib.sha256(content).hexdigest() != entry.sha256:
@@ -209,11 +203,26 @@ def fingerprint(content: bytes) -> FileEntry:
     return FileEntry(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
 
 
+def seal(manifest: bytes) -> bytes:
+    """Contents of ``manifest.sha256`` for a manifest with this text."""
+    return f"{hashlib.sha256(manifest).hexdigest()}  {MANIFEST}\n".encode()
+
+
+def _read(path: Path, name: str) -> bytes:
+    file = path / name
+    if Path(name).is_absolute() or ".." in Path(name).parts or file.is_symlink():
+        raise BundleError(f"bundle {path}: {name}: leads outside of the bundle")
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise BundleError(f"bundle {path}: {name}: {error.strerror}") from error
+
+
 def _refuse_unlisted(path: Path, manifest: Manifest) -> None:
     for folder, _, files in os.walk(path):
         for file in files:
             name = (Path(folder) / file).relative_to(path).as_posix()
-            if name != MANIFEST and name not in manifest.files:
+            if name not in (MANIFEST, SEAL) and name not in manifest.files:
                 raise BundleError(f"bundle {path}: {name}: not listed in {MANIFEST}")
 
 
