@@ -1,0 +1,23 @@
+"""The one table of rates and time limits that are not a robot's own; robot.yaml holds those."""
+
+from __future__ import annotations
+
+NS_PER_S = 1_000_000_000
+NS_PER_MS = 1_000_000
+NS_PER_US = 1_000
+
+SUPERVISOR_HZ = 20  # drain telemetry, look after the processes, write the status file
+VIEW_HZ = 8  # redraw the terminal
+TRACKER_HZ = 100  # cube poses from the simulated tracker
+SUCCESS_HZ = 50  # the task's own clock: what its success predicate counts in
+
+LEASE_NS = 500 * NS_PER_MS  # supervisor silent for longer: the servo stops the arm
+ABANDONED_NS = 3 * NS_PER_S  # supervisor silent for longer: the servo ends, the arm holding
+RESTART_BACKOFF_NS = (0, 200 * NS_PER_MS, 1 * NS_PER_S, 5 * NS_PER_S)  # planner restarts in a row
+START_TIMEOUT_NS = 20 * NS_PER_S  # a process that is not ready by then has failed
+STOP_TIMEOUT_NS = 3 * NS_PER_S  # a process that has not ended by then is killed
+
+
+def period_ns(rate_hz: float) -> int:
+    """Length of one period in nanoseconds, rounded to the nearest."""
+    return round(NS_PER_S / rate_hz)

@@ -1,0 +1,219 @@
+"""robot.yaml: a robot's joints, limits, buses and rates; validated, and an unknown key is fatal.
+
+Joint limits stand in a ROS-style ``joint_limits`` block. Every joint needs position, velocity and
+acceleration limits: the safety filter has no unlimited mode.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edge.errors import ConfigError
+
+EMULATED = "emulated"  # a port of this name: ``oat-edge run`` starts the emulator and fills it in
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=32)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class JointLimits(_Strict):
+    """Limits of one joint, with the keys of ROS ``joint_limits.yaml``; rad, rad/s, rad/s²."""
+
+    has_position_limits: Literal[True] = True
+    min_position: Finite = Field(ge=-4 * math.pi, le=4 * math.pi)
+    max_position: Finite = Field(ge=-4 * math.pi, le=4 * math.pi)
+    has_velocity_limits: Literal[True] = True
+    max_velocity: Finite = Field(gt=0, le=50)
+    has_acceleration_limits: Literal[True] = True
+    max_acceleration: Finite = Field(gt=0, le=2000)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> JointLimits:
+        if self.min_position >= self.max_position:
+            raise ValueError(
+                f"min_position {self.min_position} is not below max_position {self.max_position}"
+            )
+        return self
+
+
+class Joint(_Strict):
+    """One joint: where its motor is, and how motor angle and joint angle relate.
+
+    joint angle = direction · motor angle − zero_rad, the motor's angle counted from its centre.
+    ``max_tracking_error_rad``: measured and commanded position further apart than this stop the
+    arm; null for a joint that is meant to press, as a gripper is.
+    """
+
+    name: Name
+    group: Literal["arm", "gripper"]
+    bus: Name
+    id: int = Field(ge=0, le=252)
+    direction: Literal[1, -1] = 1
+    zero_rad: Finite = Field(default=0.0, ge=-math.pi, le=math.pi)
+    home_rad: Finite
+    max_tracking_error_rad: Annotated[float, Field(gt=0, le=math.pi)] | None = None
+
+
+class Bus(_Strict):
+    """One bus. ``port`` is a device path, or ``emulated`` for servos in front of the plant."""
+
+    protocol: Literal["dynamixel"]
+    port: str = Field(min_length=1)
+    baud: int = Field(default=1_000_000, ge=9_600, le=4_500_000)
+    fast_sync_read: bool = True
+    watchdog_ms: int = Field(default=200, ge=20, le=2_540)
+
+
+class Tracker(_Strict):
+    """Source of one observation feature: datagrams on a Unix socket (see ``edge.tracker``)."""
+
+    socket: str = Field(min_length=1)
+    max_age_ms: Finite = Field(default=200, gt=0, le=10_000)
+
+
+class RealTime(_Strict):
+    """How a process asks the kernel for time; what it may not have is warned about and left out."""
+
+    priority: int | None = Field(default=None, ge=1, le=98)
+    core: int | None = Field(default=None, ge=0)
+    lock_memory: bool = True
+
+
+class ServoRates(RealTime):
+    """The servo loop. ``spin_us``: it sleeps to this long before a tick and spins the rest."""
+
+    rate_hz: int = Field(ge=10, le=1_000)
+    spin_us: int = Field(default=200, ge=0, le=2_000)
+    max_observation_age_ms: Finite = Field(default=50, gt=0, le=1_000)
+    blend_ms: Finite = Field(default=80, ge=0, le=1_000)
+    ramp_velocity_rad_s: Finite = Field(default=1.0, gt=0, le=5)
+
+
+class PlannerRates(RealTime):
+    """The planner. ``budget_us``: time from an observation to its chunk."""
+
+    engine: Literal["ort"] = "ort"
+    precision: str = "fp32"
+    budget_us: int = Field(default=20_000, ge=100, le=1_000_000)
+
+
+class Robot(_Strict):
+    """A whole robot. Joints are commanded and observed in the order of ``joints``."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    bundle: str = Field(min_length=1)
+    plant: str | None = None
+    servo: ServoRates
+    planner: PlannerRates = PlannerRates()
+    buses: dict[Name, Bus] = Field(min_length=1)
+    trackers: dict[str, Tracker] = Field(default_factory=dict)
+    joints: tuple[Joint, ...] = Field(min_length=1, max_length=64)
+    joint_limits: dict[Name, JointLimits]
+
+    @model_validator(mode="after")
+    def _joints_are_whole(self) -> Robot:
+        names = [joint.name for joint in self.joints]
+        _unique("joints: name", names)
+        _unique("joints: bus and id", [(joint.bus, joint.id) for joint in self.joints])
+        _same("joint_limits", set(self.joint_limits), set(names))
+        _same("joints: bus", {joint.bus for joint in self.joints}, set(self.buses))
+        for joint in self.joints:
+            limits = self.joint_limits[joint.name]
+            if not limits.min_position <= joint.home_rad <= limits.max_position:
+                raise ValueError(
+                    f"joints.{joint.name}.home_rad is {joint.home_rad}, allowed is "
+                    f"{limits.min_position} to {limits.max_position}"
+                )
+        return self
+
+    @property
+    def emulated(self) -> bool:
+        """Whether any port asks for the emulator."""
+        ports = [bus.port for bus in self.buses.values()]
+        return EMULATED in ports + [tracker.socket for tracker in self.trackers.values()]
+
+
+def load_robot(name_or_path: str, ports: dict[str, str] | None = None) -> Robot:
+    """The robot of a built-in name or of a robot.yaml; ``ports`` replaces buses' ports by bus name.
+
+    Raises ConfigError that names the file, the key, its value and what is allowed.
+    """
+    path, text = _find(name_or_path)
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: expected a mapping of keys, got {type(data).__name__}")
+    for bus, port in (ports or {}).items():
+        if bus not in (data.get("buses") or {}):
+            have = ", ".join(data.get("buses") or {})
+            raise ConfigError(f"--port {bus}={port}: {path} has no bus {bus!r}; it has {have}")
+        data["buses"][bus]["port"] = port
+    return parse_robot(data, path)
+
+
+def parse_robot(data: dict[str, Any], origin: str) -> Robot:
+    """Validate a mapping as a robot. Raises ConfigError on the first problem."""
+    try:
+        return Robot.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{origin}: {explain(error)}") from error
+
+
+def built_in_robots() -> list[str]:
+    """Names of the robots that ship with the package."""
+    files = resources.files("edge").joinpath("robots").iterdir()
+    return sorted(file.name[:-5] for file in files if file.name.endswith(".yaml"))
+
+
+def explain(error: ValidationError) -> str:
+    """One line for the first problem of a validation: key, value, and what is allowed."""
+    problem = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key!r}"
+    if problem["type"] == "missing":
+        return f"missing key {key!r}"
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    return f"{key} is {problem['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _find(name_or_path: str) -> tuple[str, str]:
+    if name_or_path in built_in_robots():
+        file = resources.files("edge").joinpath("robots").joinpath(f"{name_or_path}.yaml")
+        return f"robot {name_or_path}", file.read_text(encoding="utf-8")
+    path = Path(name_or_path)
+    if not path.is_file():
+        have = ", ".join(built_in_robots())
+        raise ConfigError(f"no robot {name_or_path!r}: neither a file nor one of {have}")
+    try:
+        return str(path), path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+
+
+def _unique(what: str, values: Sequence[object]) -> None:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise ValueError(f"{what} {value!r} stands twice")
+
+
+def _same(what: str, have: set[str], wanted: set[str]) -> None:
+    for name in sorted(wanted - have):
+        raise ValueError(f"{what}: nothing for {name!r}")
+    for name in sorted(have - wanted):
+        raise ValueError(f"{what}: {name!r} is unknown; known are {', '.join(sorted(wanted))}")

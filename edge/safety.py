@@ -1,0 +1,159 @@
+"""The safety filter: the one place that makes a ``SafeSetpoint``.
+
+It tracks a reference within position, velocity and acceleration limits from tick to tick, and can
+always stop: no command is made from which the joint could not brake before its position limit. A
+reference that is not finite, or a filter that has no measured position to start from, gets a
+``Stop``; nothing is sent in its place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.robot import Robot
+from firmware_bridge.messages import Float64Array, SafeSetpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """No setpoint, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of all joints, arrays of shape (joints,): rad, rad/s, rad/s²."""
+
+    lower_rad: Float64Array
+    upper_rad: Float64Array
+    velocity_rad_s: Float64Array
+    acceleration_rad_s2: Float64Array
+    tracking_error_rad: Float64Array
+
+    @staticmethod
+    def of(robot: Robot) -> Limits:
+        """The limits of a robot, in the order of its joints."""
+        limits = [robot.joint_limits[joint.name] for joint in robot.joints]
+        errors = [joint.max_tracking_error_rad or np.inf for joint in robot.joints]
+        return Limits(
+            lower_rad=np.array([limit.min_position for limit in limits]),
+            upper_rad=np.array([limit.max_position for limit in limits]),
+            velocity_rad_s=np.array([limit.max_velocity for limit in limits]),
+            acceleration_rad_s2=np.array([limit.max_acceleration for limit in limits]),
+            tracking_error_rad=np.array(errors),
+        )
+
+
+class SafetyFilter:
+    """Turns references into setpoints; holds the commanded position and velocity of every joint."""
+
+    def __init__(self, names: tuple[str, ...], limits: Limits, period_s: float) -> None:
+        self.limits = limits
+        self.engaged = False
+        self.position_rad = np.zeros(len(names))
+        self.velocity_rad_s = np.zeros(len(names))
+        self._names = names
+        self._period_s = period_s
+        self._velocity_step = limits.acceleration_rad_s2 * period_s
+        self._reference = np.zeros(len(names))
+
+    def engage(self, measured_rad: Float64Array) -> Stop | None:
+        """Start from the measured position, at rest. Refuses one that is not finite."""
+        stop = self._refuse_non_finite("measured position", measured_rad)
+        if stop is None:
+            self.position_rad[:] = measured_rad
+            self._reference[:] = measured_rad
+            self.velocity_rad_s[:] = 0.0
+            self.engaged = True
+        return stop
+
+    def disengage(self) -> None:
+        """Make no more setpoints until engaged anew."""
+        self.engaged = False
+
+    def track(self, reference_rad: Float64Array, stamp_ns: int) -> SafeSetpoint | Stop:
+        """The setpoint nearest to following the reference, shape (joints,), within all limits."""
+        stop = self._refuse(reference_rad)
+        if stop is not None:
+            return stop
+        reference_velocity = (reference_rad - self._reference) / self._period_s
+        self._reference[:] = reference_rad
+        return self._advance(self._pursuit(reference_rad, reference_velocity), stamp_ns)
+
+    def decelerate(self, stamp_ns: int) -> SafeSetpoint | Stop:
+        """The setpoint that slows every joint as its acceleration limit allows; then it holds."""
+        stop = self._refuse(self.position_rad)
+        if stop is not None:
+            return stop
+        setpoint = self._advance(np.zeros_like(self.velocity_rad_s), stamp_ns)
+        self._reference[:] = self.position_rad
+        return setpoint
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the commanded velocity of every joint is zero."""
+        return not self.velocity_rad_s.any()
+
+    def check_tracking(self, measured_rad: Float64Array) -> Stop | None:
+        """Stop where a joint is further from its command than its limit: blocked, or collided."""
+        error = np.abs(measured_rad - self.position_rad)
+        if (error <= self.limits.tracking_error_rad).all():
+            return None
+        worst = int(np.argmax(error - self.limits.tracking_error_rad))
+        return Stop(
+            f"{self._names[worst]} is {error[worst]:.3f} rad off its command, "
+            f"allowed are {self.limits.tracking_error_rad[worst]:g}"
+        )
+
+    def _refuse(self, reference_rad: Float64Array) -> Stop | None:
+        if not self.engaged:
+            return Stop("the safety filter is not engaged")
+        return self._refuse_non_finite("reference", reference_rad)
+
+    def _refuse_non_finite(self, what: str, values: Float64Array) -> Stop | None:
+        if np.isfinite(values).all():
+            return None
+        worst = int(np.argmin(np.isfinite(values)))
+        return Stop(f"{what} of {self._names[worst]} is {values[worst]}")
+
+    def _pursuit(self, reference: Float64Array, reference_velocity: Float64Array) -> Float64Array:
+        """Velocity that meets the reference; approaching it no faster than can be braked."""
+        error = reference - self.position_rad - reference_velocity * self._period_s
+        closing = np.sqrt(2.0 * self.limits.acceleration_rad_s2 * np.abs(error))
+        return reference_velocity + np.clip(error / self._period_s, -closing, closing)
+
+    def _advance(self, wanted: Float64Array, stamp_ns: int) -> SafeSetpoint:
+        """One period at the wanted velocity as far as the limits allow.
+
+        The acceleration limit is applied last, so it always holds. It never undoes the bound before
+        it: a joint that could brake in front of its limit still can after one period of braking.
+        """
+        velocity = np.clip(wanted, -self._room(-1), self._room(+1))
+        np.clip(velocity, -self.limits.velocity_rad_s, self.limits.velocity_rad_s, out=velocity)
+        np.clip(
+            velocity,
+            self.velocity_rad_s - self._velocity_step,
+            self.velocity_rad_s + self._velocity_step,
+            out=velocity,
+        )
+        self.velocity_rad_s[:] = velocity
+        self.position_rad += velocity * self._period_s
+        return SafeSetpoint(stamp_ns, self.position_rad.copy())
+
+    def _room(self, direction: int) -> Float64Array:
+        """Fastest velocity towards a limit from which the joint still stops in front of it.
+
+        Solves v·T + v²/(2a) = d for v: one more period T at v, then braking at a, within distance d.
+        """
+        if direction > 0:
+            distance = self.limits.upper_rad - self.position_rad
+        else:
+            distance = self.position_rad - self.limits.lower_rad
+        acceleration, period = self.limits.acceleration_rad_s2, self._period_s
+        room = acceleration * (
+            np.sqrt(period**2 + 2.0 * np.maximum(distance, 0.0) / acceleration) - period
+        )
+        return np.where(distance > 0.0, room, 0.0)

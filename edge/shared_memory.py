@@ -1,0 +1,132 @@
+"""Records between processes, in memory-mapped files: the newest one (Mailbox) or all (Ring).
+
+One process writes, any number read, nobody waits. A record is a NumPy structured dtype. Each slot
+carries its sequence number and a CRC-32, so a reader never takes a torn record, whatever the memory
+model of the processor, and a writer that is killed in the middle leaves the previous record whole.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Record = npt.NDArray[Any]  # shape (), a structured dtype
+
+_READ_ATTEMPTS = 4
+
+
+def _slots(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype([("sequence", "<u8"), ("crc", "<u8"), ("record", dtype)])
+
+
+class _Region:
+    """A file of ``count`` slots behind one u64 that holds the newest sequence number."""
+
+    def __init__(self, path: Path, dtype: np.dtype[Any], count: int, create: bool) -> None:
+        slots = _slots(dtype)
+        size = 64 + slots.itemsize * count
+        flags = os.O_RDWR | (os.O_CREAT | os.O_EXCL if create else 0)
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            if create:
+                os.ftruncate(descriptor, size)
+            self._map = mmap.mmap(descriptor, size)
+        finally:
+            os.close(descriptor)
+        self.dtype = dtype
+        self.count = count
+        self._newest = np.frombuffer(self._map, dtype="<u8", count=1)
+        self._slots = np.frombuffer(self._map, dtype=slots, offset=64, count=count)
+        self._bytes = [memoryview(slot.view(np.uint8)) for slot in self._slots["record"][:, None]]
+
+    @property
+    def newest(self) -> int:
+        return int(self._newest[0])
+
+    def write(self, record: Record) -> int:
+        sequence = self.newest + 1
+        index = sequence % self.count
+        slot = self._slots[index]
+        slot["sequence"] = 0
+        self._slots["record"][index] = record
+        slot["crc"] = zlib.crc32(self._bytes[index])
+        slot["sequence"] = sequence
+        self._newest[0] = sequence
+        return sequence
+
+    def read(self, sequence: int, into: Record) -> bool:
+        index = sequence % self.count
+        slot = self._slots[index]
+        if int(slot["sequence"]) != sequence:
+            return False
+        crc = int(slot["crc"])
+        into[...] = self._slots["record"][index]
+        whole = zlib.crc32(memoryview(into.reshape(1).view(np.uint8))) == crc
+        return whole and int(slot["sequence"]) == sequence
+
+
+class Mailbox:
+    """The newest record only. Two slots alternate, so a reader is not in the writer's way."""
+
+    def __init__(self, path: Path, dtype: np.dtype[Any], *, create: bool = False) -> None:
+        """Raises FileExistsError or FileNotFoundError where ``create`` does not fit the path."""
+        self._region = _Region(path, dtype, 2, create)
+        self._seen = 0
+        self._copy: Record = np.zeros((), dtype)
+
+    def post(self, record: Record) -> None:
+        """Make ``record`` the newest."""
+        self._region.write(record)
+
+    def take(self) -> Record | None:
+        """The newest record if it has not been taken yet, else None; valid until the next call."""
+        for _ in range(_READ_ATTEMPTS):
+            newest = self._region.newest
+            if newest == self._seen:
+                return None
+            if self._region.read(newest, self._copy):
+                self._seen = newest
+                return self._copy
+        return None
+
+    def latest(self) -> Record | None:
+        """The newest record, taken before or not; None before the first."""
+        taken = self.take()
+        return taken if taken is not None or self._seen == 0 else self._copy
+
+
+class Ring:
+    """Every record, in order, as long as the reader keeps within ``count`` of the writer."""
+
+    def __init__(
+        self, path: Path, dtype: np.dtype[Any], count: int, *, create: bool = False
+    ) -> None:
+        """Raises FileExistsError or FileNotFoundError where ``create`` does not fit the path."""
+        self._region = _Region(path, dtype, count, create)
+        self._next = 1
+        self.dropped = 0
+
+    def append(self, record: Record) -> None:
+        """Add ``record``; overwrites the oldest when the ring is full."""
+        self._region.write(record)
+
+    def drain(self) -> list[Record]:
+        """Every record since the last call, as copies; those overwritten meanwhile are counted."""
+        newest = self._region.newest
+        oldest = max(self._next, newest - self._region.count + 2)
+        self.dropped += oldest - self._next
+        records = []
+        for sequence in range(oldest, newest + 1):
+            copy: Record = np.zeros((), self._region.dtype)
+            if self._region.read(sequence, copy):
+                records.append(copy)
+            else:
+                self.dropped += 1
+        self._next = newest + 1
+        return records
