@@ -47,8 +47,8 @@ class Mode(IntEnum):
 class Situation:
     """All that the choice of a rung depends on.
 
-    ``stop``: why motion must end, or empty; ``has_reference``: the followed chunk still has actions;
-    ``overdue``: its successor missed its deadline; ``full``: it was decoded from all its tokens.
+    ``stop``: why motion must end, or empty; ``has_reference``: the followed chunk still has
+    actions; ``overdue``: its successor missed its deadline; ``full``: decoded from all its tokens.
     """
 
     mode: Mode

@@ -22,7 +22,8 @@ def configure(settings: RealTime) -> list[str]:
     """Ask for priority, core and locked memory; freeze the garbage collector. Returns warnings."""
     warnings = []
     if settings.core is not None:
-        warnings += _attempt("cpu affinity", lambda: os.sched_setaffinity(0, {settings.core}))
+        cores = {settings.core}
+        warnings += _attempt("cpu affinity", lambda: os.sched_setaffinity(0, cores))
     if settings.priority is not None:
         parameters = os.sched_param(settings.priority)
         warnings += _attempt(

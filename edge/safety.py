@@ -146,7 +146,7 @@ class SafetyFilter:
     def _room(self, direction: int) -> Float64Array:
         """Fastest velocity towards a limit from which the joint still stops in front of it.
 
-        Solves v·T + v²/(2a) = d for v: one more period T at v, then braking at a, within distance d.
+        Solves v·T + v²/(2a) = d for v: one more period T at v, then braking at a, in distance d.
         """
         if direction > 0:
             distance = self.limits.upper_rad - self.position_rad

@@ -43,7 +43,7 @@ class _Region:
         self.count = count
         self._newest = np.frombuffer(self._map, dtype="<u8", count=1)
         self._slots = np.frombuffer(self._map, dtype=slots, offset=64, count=count)
-        self._bytes = [memoryview(slot.view(np.uint8)) for slot in self._slots["record"][:, None]]
+        self._bytes = [slot.view(np.uint8).data for slot in self._slots["record"][:, None]]
 
     @property
     def newest(self) -> int:
@@ -67,7 +67,7 @@ class _Region:
             return False
         crc = int(slot["crc"])
         into[...] = self._slots["record"][index]
-        whole = zlib.crc32(memoryview(into.reshape(1).view(np.uint8))) == crc
+        whole = zlib.crc32(into.reshape(1).view(np.uint8).data) == crc
         return whole and int(slot["sequence"]) == sequence
 
 

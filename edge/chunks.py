@@ -1,0 +1,110 @@
+"""Chunks as motions over time, and the seam where one takes over from another.
+
+A chunk belongs to the time ``observed_ns`` of its observation: its reference starts there at the
+command of that moment and passes action i at ``observed_ns + (i + 1) · step_ns``, linear between.
+So a chunk that comes late is entered at the index that is due now, never at its start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from firmware_bridge.messages import Float64Array
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A decoded plan. ``knots_rad``, shape (1 + actions, joints): its start, then its actions."""
+
+    plan: int
+    observed_ns: int
+    step_ns: int
+    prefix: int
+    knots_rad: Float64Array
+
+    @property
+    def end_ns(self) -> int:
+        """When its last action is reached."""
+        return self.observed_ns + (len(self.knots_rad) - 1) * self.step_ns
+
+    def reference(self, now_ns: int) -> Float64Array:
+        """The reference at a time, shape (joints,); the last action after the end."""
+        elapsed = now_ns - self.observed_ns
+        index, rest = divmod(max(elapsed, 0), self.step_ns)
+        if index >= len(self.knots_rad) - 1:
+            last: Float64Array = self.knots_rad[-1]
+            return last
+        weight = rest / self.step_ns
+        blend: Float64Array = (
+            self.knots_rad[index] * (1.0 - weight) + self.knots_rad[index + 1] * weight
+        )
+        return blend
+
+
+class Follower:
+    """Follows the newest chunk, cross-fading from what it followed before over ``blend_ns``."""
+
+    def __init__(self, blend_ns: int) -> None:
+        self.chunk: Chunk | None = None
+        self._previous: Chunk | None = None
+        self._switched_ns = 0
+        self._blend_ns = blend_ns
+
+    def accept(self, chunk: Chunk, now_ns: int) -> None:
+        """Take over to ``chunk`` now. A refinement of the followed plan replaces it in place."""
+        if self.chunk is None or chunk.plan != self.chunk.plan:
+            self._previous = self.chunk
+            self._switched_ns = now_ns
+        self.chunk = chunk
+
+    def clear(self) -> None:
+        """Follow nothing."""
+        self.chunk = None
+        self._previous = None
+
+    def has_reference(self, now_ns: int) -> bool:
+        """Whether the followed chunk still has actions ahead."""
+        return self.chunk is not None and now_ns < self.chunk.end_ns
+
+    def reference(self, now_ns: int) -> Float64Array:
+        """The blended reference at a time, shape (joints,). Raises RuntimeError with no chunk."""
+        if self.chunk is None:
+            raise RuntimeError("no chunk to follow")
+        reference = self.chunk.reference(now_ns)
+        faded = (now_ns - self._switched_ns) / self._blend_ns if self._blend_ns else 1.0
+        if self._previous is None or faded >= 1.0:
+            return reference
+        weight = smoothstep(faded)
+        return self._previous.reference(now_ns) * (1.0 - weight) + reference * weight
+
+
+class Ramp:
+    """A minimum-jerk motion from rest to rest (Flash and Hogan 1985), bounded in velocity."""
+
+    _PEAK = 1.875  # peak velocity of the minimum-jerk profile over its mean
+
+    def __init__(
+        self, start_rad: Float64Array, goal_rad: Float64Array, velocity_rad_s: float, start_ns: int
+    ) -> None:
+        self._start = start_rad.copy()
+        self._travel = goal_rad - start_rad
+        self._start_ns = start_ns
+        longest = float(np.abs(self._travel).max())
+        self._duration_ns = max(1, round(self._PEAK * longest / velocity_rad_s * 1e9))
+
+    def reference(self, now_ns: int) -> Float64Array:
+        """The reference at a time, shape (joints,)."""
+        x = min(1.0, (now_ns - self._start_ns) / self._duration_ns)
+        travelled: Float64Array = self._travel * (x**3 * (10.0 + x * (6.0 * x - 15.0)))
+        return self._start + travelled
+
+    def finished(self, now_ns: int) -> bool:
+        """Whether the goal is reached."""
+        return now_ns - self._start_ns >= self._duration_ns
+
+
+def smoothstep(x: float) -> float:
+    """3x² − 2x³ on [0, 1]: 0 to 1 with level ends."""
+    return x * x * (3.0 - 2.0 * x)

@@ -1,0 +1,121 @@
+"""Layouts of the records that cross processes, as NumPy structured dtypes of fixed size.
+
+Times are monotonic nanoseconds, positions rad, velocities rad/s. Sizes come from the robot and its
+bundle and never change during a run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edge.bundle import Manifest
+from edge.session import Session
+from edge.shared_memory import Mailbox, Ring
+
+TICK_SLOTS = 8192
+PLAN_SLOTS = 1024
+REASON_BYTES = 96
+
+Dtype = np.dtype[Any]
+
+CONTROL: Dtype = np.dtype([("heartbeat_ns", "<i8"), ("mode", "<i4"), ("episode", "<i4")])
+
+
+def request_dtype(manifest: Manifest) -> Dtype:
+    """An observation to plan from. ``epoch`` grows whenever motion stops: older plans are void."""
+    steps = manifest.n_obs_steps
+    features = [(feature.key, "<f4", (steps, feature.size)) for feature in manifest.observation]
+    head = [("plan", "<i8"), ("epoch", "<i8"), ("observed_ns", "<i8"), ("deadline_ns", "<i8")]
+    return np.dtype([*head, ("features", np.dtype(features))])
+
+
+def chunk_dtype(manifest: Manifest) -> Dtype:
+    """A chunk: ``actions[:valid]`` are decoded from the first ``prefix`` tokens."""
+    shape = (manifest.action.action_horizon, len(manifest.action.names))
+    return np.dtype(
+        [
+            ("plan", "<i8"),
+            ("epoch", "<i8"),
+            ("observed_ns", "<i8"),
+            ("prefix", "<i4"),
+            ("valid", "<i4"),
+            ("actions", "<f4", shape),
+        ]
+    )
+
+
+def tick_dtype(joints: int) -> Dtype:
+    """One servo tick: what was measured, commanded, on which rung, and how long each stage took."""
+    return np.dtype(
+        [
+            ("tick", "<i8"),
+            ("due_ns", "<i8"),
+            ("late_ns", "<i8"),
+            ("skipped", "<i8"),
+            ("read_ns", "<i8"),
+            ("decide_ns", "<i8"),
+            ("write_ns", "<i8"),
+            ("overrun", "<i4"),
+            ("rung", "<i4"),
+            ("mode", "<i4"),
+            ("episode", "<i4"),
+            ("prefix", "<i4"),
+            ("sent", "<i4"),
+            ("plan", "<i8"),
+            ("at_home", "<i4"),
+            ("fresh", "<i4"),
+            ("state_age_ns", "<i8"),
+            ("plan_age_ns", "<i8"),
+            ("measured", "<f8", (joints,)),
+            ("reference", "<f8", (joints,)),
+            ("command", "<f8", (joints,)),
+            ("velocity", "<f8", (joints,)),
+            ("reason", f"S{REASON_BYTES}"),
+        ]
+    )
+
+
+def plan_dtype(tokens: int) -> Dtype:
+    """One plan: when each stage ended, counted from the observation."""
+    return np.dtype(
+        [
+            ("plan", "<i8"),
+            ("observed_ns", "<i8"),
+            ("deadline_ns", "<i8"),
+            ("started_ns", "<i8"),
+            ("published_ns", "<i8"),
+            ("prefix", "<i4"),
+            ("late", "<i4"),
+            ("prefill_ns", "<i8"),
+            ("token_ns", "<i8", (tokens,)),
+            ("decode_ns", "<i8"),
+        ]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """Every mailbox and ring of a session."""
+
+    control: Mailbox
+    request: Mailbox
+    chunk: Mailbox
+    ticks: Ring
+    plans: Ring
+
+    @staticmethod
+    def open(session: Session, manifest: Manifest, *, create: bool = False) -> Channels:
+        """Open the session's channels, or create them (the supervisor does, before anyone else)."""
+        file = session.file
+        ticks = tick_dtype(len(session.robot.joints))
+        plans = plan_dtype(manifest.tokenizer.tokens)
+        return Channels(
+            control=Mailbox(file("control"), CONTROL, create=create),
+            request=Mailbox(file("request"), request_dtype(manifest), create=create),
+            chunk=Mailbox(file("chunk"), chunk_dtype(manifest), create=create),
+            ticks=Ring(file("ticks"), ticks, TICK_SLOTS, create=create),
+            plans=Ring(file("plans"), plans, PLAN_SLOTS, create=create),
+        )

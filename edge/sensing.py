@@ -1,0 +1,136 @@
+"""From the bus and the trackers to observations: reading, history, and what makes one unusable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.bundle import COMMAND_KEY, Manifest
+from edge.rates import NS_PER_MS
+from edge.robot import Robot
+from edge.safety import Stop
+from edge.shared_memory import Record
+from edge.tracker import TrackerSocket
+from firmware_bridge.bus import JointBus
+from firmware_bridge.errors import BusTimeout, DeviceError, ProtocolError
+from firmware_bridge.messages import Float64Array, JointState
+
+STATE_KEY = "observation.state"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The last good state of the joints, whether this tick brought it, and what is wrong if so."""
+
+    state: JointState | None
+    fresh: bool
+    fault: str
+
+
+class JointReader:
+    """Reads the bus once a tick. A lost or broken answer ages the last state, nothing worse."""
+
+    def __init__(self, bus: JointBus) -> None:
+        self._bus = bus
+        self._state: JointState | None = None
+
+    def read(self) -> Reading:
+        """One transaction on the bus. Raises PortError when the port itself is gone."""
+        try:
+            self._state = self._bus.read_state()
+        except (BusTimeout, ProtocolError, DeviceError) as error:
+            return Reading(self._state, False, str(error))
+        return Reading(self._state, True, "")
+
+
+class History:
+    """The observation steps of the last moments, one sample a servo tick, newest last.
+
+    ``steps`` samples are picked ``stride`` ticks apart, so that they are one policy step apart.
+    """
+
+    def __init__(self, size: int, steps: int, stride: int) -> None:
+        self._samples = np.full(((steps - 1) * stride + 1, size), np.nan, np.float32)
+        self._stride = stride
+
+    def push(self, sample: Float64Array | np.ndarray) -> None:  # type: ignore[type-arg]
+        """Add the sample of this tick, shape (size,)."""
+        self._samples[:-1] = self._samples[1:]
+        self._samples[-1] = sample
+
+    def fill(self, sample: Float64Array) -> None:
+        """Forget the past: as if ``sample`` had been there all along."""
+        self._samples[:] = sample
+
+    def write(self, into: np.ndarray) -> None:  # type: ignore[type-arg]
+        """Copy the observation steps, shape (steps, size)."""
+        into[:] = self._samples[:: self._stride]
+
+
+class Sensing:
+    """Keeps the observation features current and says when they cannot be planned from."""
+
+    def __init__(
+        self, robot: Robot, manifest: Manifest, bus: JointBus, trackers: list[TrackerSocket]
+    ) -> None:
+        """``trackers`` deliver the features that are neither joint state nor command."""
+        stride = round(robot.servo.rate_hz / manifest.action.rate_hz)
+        self._joints = JointReader(bus)
+        self._trackers = trackers
+        self._max_age_ns = round(robot.servo.max_observation_age_ms * NS_PER_MS)
+        self._tracker_age_ns = [
+            round(robot.trackers[tracker.key].max_age_ms * NS_PER_MS) for tracker in trackers
+        ]
+        self._history = {
+            feature.key: History(feature.size, manifest.n_obs_steps, stride)
+            for feature in manifest.observation
+        }
+
+    def read(self) -> Reading:
+        """Read the joints."""
+        return self._joints.read()
+
+    def update(self, reading: Reading, command_rad: Float64Array, now_ns: int) -> Stop | None:
+        """Take in this tick's samples; a Stop names the input that is missing, stale or not finite."""
+        state = reading.state
+        if state is None:
+            return Stop(f"no joint state yet: {reading.fault}")
+        self._history[STATE_KEY].push(state.position_rad)
+        if COMMAND_KEY in self._history:
+            self._history[COMMAND_KEY].push(command_rad)
+        age_ns = now_ns - state.stamp_ns
+        if age_ns > self._max_age_ns:
+            return Stop(f"joint state is {age_ns / NS_PER_MS:.0f} ms old: {reading.fault}")
+        return self._non_finite(STATE_KEY, state.position_rad) or self._poll_trackers(now_ns)
+
+    def _poll_trackers(self, now_ns: int) -> Stop | None:
+        stop = None
+        for tracker, max_age_ns in zip(self._trackers, self._tracker_age_ns, strict=True):
+            sample = tracker.poll()
+            if sample is None:
+                stop = stop or Stop(f"{tracker.key}: nothing received yet")
+                continue
+            self._history[tracker.key].push(sample.values)
+            age_ns = now_ns - sample.stamp_ns
+            if age_ns > max_age_ns:
+                stop = stop or Stop(f"{tracker.key} is {age_ns / NS_PER_MS:.0f} ms old")
+            stop = stop or self._non_finite(tracker.key, sample.values)
+        return stop
+
+    def write_features(self, into: Record) -> Stop | None:
+        """Fill a request's features; a Stop if the history holds a value that is not finite."""
+        stop = None
+        for key, history in self._history.items():
+            history.write(into[key])
+            stop = stop or self._non_finite(key, into[key])
+        return stop
+
+    @staticmethod
+    def _non_finite(key: str, values: np.ndarray) -> Stop | None:  # type: ignore[type-arg]
+        finite = np.isfinite(values)
+        if finite.all():
+            return None
+        index = np.unravel_index(int(np.argmin(finite)), values.shape)
+        where = "".join(f"[{int(part)}]" for part in index)
+        return Stop(f"{key}{where} is {values[index]}")
