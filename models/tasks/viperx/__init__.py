@@ -1,0 +1,1 @@
+"""A ViperX-300 S that lifts a cube: plant, kinematics, task, expert, demonstrations."""

@@ -1,0 +1,161 @@
+"""One recorded demonstration: noise and a shove on what is executed, clean references as labels."""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+import numpy as np
+
+from models.tasks.viperx.expert import MODES, Expert, Plan, Style, minimum_jerk, shortest_steps
+from models.tasks.viperx.kinematics import ARM_JOINTS, Kinematics, UnreachableError
+from models.tasks.viperx.lift import HOME_RAD, LIFT_HEIGHT_M, MAX_STEPS, LiftSuccess
+from models.tasks.viperx.plant import ViperXPlant
+
+NOISE_MAX_RAD = 0.02
+NOISE_TIME_CONSTANT_STEPS = 12.0
+SHOVE_PROBABILITY = 0.5
+SHOVE_RAD = np.array([0.15, 0.10, 0.10, 0.06, 0.15, 0.20])
+_SHOVE_PACE = 1.5
+_START_RAD = np.array([0.05, 0.04, 0.04, 0.02, 0.05, 0.05, 0.06])
+_SHOVED_TOOL_MIN_M = 0.03
+_DROPPED_M = 0.035
+_MAX_PLANS = 5
+
+
+@dataclass
+class Episode:
+    """Steps of one demonstration, each array with T rows; see `Demonstrations` for the columns."""
+
+    state: np.ndarray
+    environment_state: np.ndarray
+    command: np.ndarray
+    action: np.ndarray
+    mask: np.ndarray
+    mode: int
+
+
+class _Outcome(Enum):
+    """Why the execution of a plan ended."""
+
+    DONE = auto()
+    SHOVED = auto()
+    DROPPED = auto()
+    TOO_LONG = auto()
+
+
+class OrnsteinUhlenbeck:
+    """Noise that wanders with a standing deviation `sigma` around zero, one value per joint."""
+
+    def __init__(self, rng: np.random.Generator, sigma: float, size: int) -> None:
+        self._rng, self._sigma, self._value = rng, sigma, np.zeros(size)
+
+    def reset(self) -> None:
+        """Start again from zero."""
+        self._value[:] = 0.0
+
+    def next(self, scale: float) -> np.ndarray:
+        """The next value, its standing deviation drawn towards `scale * sigma`."""
+        keep = np.exp(-1.0 / NOISE_TIME_CONSTANT_STEPS)
+        fresh = self._rng.standard_normal(self._value.shape) * self._sigma * scale
+        self._value = keep * self._value + np.sqrt(1 - keep**2) * fresh
+        return self._value.copy()
+
+
+class Recorder:
+    """Runs the expert on the plant and keeps what happened; one object records one episode."""
+
+    def __init__(
+        self, plant: ViperXPlant, kinematics: Kinematics, rng: np.random.Generator
+    ) -> None:
+        self._plant, self._kinematics, self._rng = plant, kinematics, rng
+        self._mode = int(rng.choice(MODES))
+        self._expert = Expert(kinematics, self._mode, Style.sample(rng))
+        self._noise = OrnsteinUhlenbeck(rng, rng.uniform(0, NOISE_MAX_RAD), HOME_RAD.size)
+        self._command = HOME_RAD + rng.uniform(-1, 1, HOME_RAD.size) * _START_RAD
+        self._rows: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, bool]] = []
+        self._success = LiftSuccess()
+
+    def record(self) -> Episode | None:
+        """The episode, or None if the cube did not end aloft."""
+        self._plant.reset(self._rng, self._command)
+        try:
+            lifted = self._run()
+        except UnreachableError:
+            return None
+        return self._episode() if lifted else None
+
+    def _run(self) -> bool:
+        plan = self._plan()
+        shove_step = self._shove_step(plan)
+        for _ in range(_MAX_PLANS):
+            outcome = self._follow(plan, shove_step)
+            if outcome in (_Outcome.DONE, _Outcome.TOO_LONG):
+                break
+            if outcome is _Outcome.SHOVED:
+                self._shove()
+            plan, shove_step = self._plan(), None
+        return self._success.update(self._plant) and self._plant.cube_height_m > LIFT_HEIGHT_M
+
+    def _plan(self) -> Plan:
+        self._noise.reset()
+        plant = self._plant
+        return self._expert.plan(plant.position_rad, self._command, plant.cube_pose)
+
+    def _shove_step(self, plan: Plan) -> int | None:
+        """When to shove the arm, if at all: never while the fingers close."""
+        if self._rng.random() >= SHOVE_PROBABILITY:
+            return None
+        if self._rng.random() < 0.7:
+            return int(self._rng.integers(2, plan.close_step))
+        return int(self._rng.integers(plan.lift_step + 2, len(plan.reference_rad) - 4))
+
+    def _follow(self, plan: Plan, shove_step: int | None) -> _Outcome:
+        """Execute a plan as far as it holds."""
+        for step, clean in enumerate(plan.reference_rad):
+            if len(self._rows) >= MAX_STEPS:
+                return _Outcome.TOO_LONG
+            if step == shove_step:
+                return _Outcome.SHOVED
+            if self._dropped(plan, step):
+                return _Outcome.DROPPED
+            noise = self._noise.next(plan.noise_scale[step])
+            self._execute(clean, clean + noise, valid=True)
+        return _Outcome.DONE
+
+    def _dropped(self, plan: Plan, step: int) -> bool:
+        if step < plan.lift_step + 8:
+            return False
+        plant = self._plant
+        return self._expert.tool_to_cube_m(plant.position_rad, plant.cube_pose) > _DROPPED_M
+
+    def _shove(self) -> None:
+        """Displace the commanded arm smoothly; these steps are no labels."""
+        start, goal = self._command.copy(), self._shove_goal()
+        steps = max(int(self._rng.integers(8, 15)), shortest_steps(goal - start, _SHOVE_PACE))
+        for executed in minimum_jerk(start, goal, steps):
+            self._execute(goal, executed, valid=False)
+
+    def _shove_goal(self) -> np.ndarray:
+        plant, rng = self._plant, self._rng
+        holding = self._expert.holds(plant.position_rad, self._command, plant.cube_pose)
+        goal = self._command.copy()
+        for _ in range(20):
+            offset = np.clip(rng.standard_normal(ARM_JOINTS), -2, 2) * SHOVE_RAD
+            goal[:ARM_JOINTS] = self._command[:ARM_JOINTS] + offset * (0.5 if holding else 1.0)
+            if self._kinematics.tool_pose(goal)[0][2] > _SHOVED_TOOL_MIN_M:
+                break
+        if not holding and rng.random() < 0.3:
+            goal[-1] = rng.uniform(0.0, 1.0)
+        return goal
+
+    def _execute(self, clean: np.ndarray, executed: np.ndarray, valid: bool) -> None:
+        plant = self._plant
+        row = (plant.position_rad, plant.cube_pose, self._command.copy(), clean.copy(), valid)
+        self._rows.append(row)
+        plant.track(self._command, executed)
+        self._command = executed
+        self._success.update(plant)
+
+    def _episode(self) -> Episode:
+        columns = [np.array(column) for column in zip(*self._rows, strict=True)]
+        state, cube, command, action = (column.astype(np.float32) for column in columns[:4])
+        return Episode(state, cube, command, action, columns[4].astype(bool), self._mode)
