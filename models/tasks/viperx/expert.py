@@ -19,6 +19,7 @@ _STEP_S = 0.02
 # d / T and d / T^2.
 _PEAK_SPEED, _PEAK_ACCELERATION = 1.875, 5.774
 _SHORTEST_MOVE_STEPS = 10
+_SHORTEST_STRAIGHT_STEPS = 5
 _CLEAR_NOISE, _GRASP_NOISE, _HELD_NOISE = 1.0, 0.25, 0.5
 _HELD_DISTANCE_M = 0.02
 _STALLED_GRIPPER_RAD = 0.1
@@ -117,8 +118,7 @@ class Expert:
     def _descend(self, command: np.ndarray, cube: np.ndarray) -> np.ndarray:
         tool, rotation = self._kinematics.tool_pose(command)
         bottom = np.array([*cube[:2], cube[2] + self._style.grasp_m])
-        full_steps = self._style.descend_steps * (tool[2] - bottom[2]) / self._style.clear_m
-        steps = max(3, round(full_steps))
+        steps = _scaled_steps(self._style.descend_steps, tool[2] - bottom[2], self._style.clear_m)
         return self._straight(command, tool, bottom, rotation, steps)
 
     def _close(self, command: np.ndarray) -> np.ndarray:
@@ -128,8 +128,7 @@ class Expert:
     def _lift(self, command: np.ndarray) -> np.ndarray:
         tool, rotation = self._kinematics.tool_pose(command)
         top = np.array([*tool[:2], CUBE_HALF_SIZE_M + self._style.lift_m])
-        share = min(1.0, abs(top[2] - tool[2]) / self._style.lift_m)
-        steps = max(_SHORTEST_MOVE_STEPS, round(self._style.lift_steps * share))
+        steps = _scaled_steps(self._style.lift_steps, top[2] - tool[2], self._style.lift_m)
         return self._straight(command, tool, top, rotation, steps)
 
     def _grasp_at(self, cube: np.ndarray, height_m: float) -> np.ndarray:
@@ -174,6 +173,12 @@ def minimum_jerk(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
     """Points 1..steps of the minimum-jerk motion from start to end, (steps, n)."""
     u = np.arange(1, steps + 1)[:, None] / steps
     return start + (end - start) * (10 * u**3 - 15 * u**4 + 6 * u**5)
+
+
+def _scaled_steps(full_steps: int, distance_m: float, full_m: float) -> int:
+    """Steps for part of a way at the same peak acceleration as the full way's."""
+    share = min(1.0, abs(distance_m) / full_m)
+    return max(_SHORTEST_STRAIGHT_STEPS, round(full_steps * float(np.sqrt(share))))
 
 
 def _yaw_rad(quaternion: np.ndarray) -> float:
