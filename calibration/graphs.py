@@ -1,0 +1,24 @@
+"""All graphs of a bundle, in FP32, from a trained pair."""
+
+from __future__ import annotations
+
+import onnx
+import torch
+
+from calibration.decoder_graph import build_decode
+from calibration.policy_graphs import build_prefill, build_step
+from models.policy import OATPolicy
+from models.tokenizer import OATTokenizer
+
+
+@torch.no_grad()
+def build_graphs(
+    tokenizer: OATTokenizer, policy: OATPolicy, execution_horizon: int
+) -> dict[str, onnx.ModelProto]:
+    """Graphs by name: prefill, step, decode (execution_horizon steps), decode_full (all)."""
+    return {
+        "prefill": build_prefill(policy),
+        "step": build_step(policy),
+        "decode": build_decode(tokenizer, execution_horizon),
+        "decode_full": build_decode(tokenizer, tokenizer.config.action_horizon),
+    }

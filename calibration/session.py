@@ -1,0 +1,55 @@
+"""Runs the graphs one after another in onnxruntime: simple and slow, for measuring parity only.
+
+Onboard, ``edge.engines`` runs the same graphs without copying.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from models.generation import COMMAND_KEY
+
+Arrays = Mapping[str, np.ndarray]
+
+
+class GraphPolicy:
+    """A bundle's graphs of one precision as one policy."""
+
+    def __init__(self, graphs: Mapping[str, onnx.ModelProto]) -> None:
+        self._sessions = {name: _session(model) for name, model in graphs.items()}
+        self._step = {i.name: i for i in self._sessions["step"].get_inputs()}
+        self.num_tokens: int = self._step["self_kv"].shape[4]
+
+    def generate(self, observation: Arrays, begin: int) -> np.ndarray:
+        """Greedy tokens (1, R) from raw features (1, S, dim)."""
+        (cross_kv,) = self._sessions["prefill"].run(None, dict(observation))
+        token = np.array([[begin]])
+        self_kv = np.zeros(self._step["self_kv"].shape, np.float32)
+        tokens = []
+        for position in range(self.num_tokens):
+            inputs = {"token": token, "position": np.array([position])}
+            inputs |= {"cross_kv": cross_kv, "self_kv": self_kv}
+            token, self_kv = self._sessions["step"].run(None, inputs)
+            tokens.append(token)
+        return np.concatenate(tokens, 1)
+
+    def decode(self, tokens: np.ndarray, prefix: int, observation: Arrays) -> np.ndarray:
+        """The first ``prefix`` of tokens (1, R) to all actions (H, D) in rad."""
+        session = self._sessions["decode_full"]
+        inputs = {"tokens": tokens, "prefix": np.array([prefix])}
+        if any(i.name == "command" for i in session.get_inputs()):
+            inputs["command"] = observation[COMMAND_KEY][:, -1]
+        return session.run(None, inputs)[0][0]
+
+
+def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )

@@ -1,0 +1,181 @@
+"""The OAT action tokenizer (arXiv 2602.04215): register encoder, FSQ, causal decoder.
+
+Two variants share the class. The paper's sees the chunk alone. With ``conditioned_on_command``
+the previous command is added to the encoder's inputs and is one more memory token of the
+decoder: chunks then join the motion already under way, and a single token is usable.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models.fsq import FSQ
+from models.layers import DropoutMode, EncoderBlock, NestedDropout, Patches, Positions
+from models.normalizer import Normalizer
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """Sizes of a tokenizer; ``patch`` is in steps, ``dropout`` a probability."""
+
+    action_dim: int = 7
+    action_horizon: int = 32
+    num_tokens: int = 8
+    levels: tuple[int, ...] = (8, 5, 5, 5)
+    dim: int = 64
+    head_dim: int = 32
+    encoder_depth: int = 2
+    decoder_depth: int = 4
+    patch: int = 8
+    dropout: float = 0.0
+    nested_dropout: DropoutMode = "pow2"
+    causal_decoder: bool = True
+    conditioned_on_command: bool = True
+
+    def __post_init__(self) -> None:
+        if self.action_horizon % self.patch:
+            raise ValueError(
+                f"patch {self.patch} does not divide action_horizon {self.action_horizon}"
+            )
+        if self.dim % self.head_dim:
+            raise ValueError(f"head_dim {self.head_dim} does not divide dim {self.dim}")
+
+    @property
+    def codebook_size(self) -> int:
+        return math.prod(self.levels)
+
+
+class RegisterEncoder(nn.Module):
+    """A normalised chunk to one continuous latent per register."""
+
+    mask: Tensor
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        patches = config.action_horizon // config.patch
+        self.registers = nn.Parameter(torch.randn(config.num_tokens, config.dim))
+        self.sample_emb = Patches(config.action_dim, config.patch, config.dim)
+        self.pos_emb = Positions(config.dim, patches)
+        self.transformer = nn.ModuleDict({"blocks": _encoder_blocks(config)})
+        self.head = nn.ModuleDict({"proj": nn.Linear(config.dim, len(config.levels))})
+        if config.conditioned_on_command:
+            self.command_emb = nn.Linear(config.action_dim, config.dim)
+        mask = register_mask(patches, config.num_tokens)
+        self.register_buffer("mask", mask, persistent=False)
+
+    def forward(self, chunk: Tensor, command: Tensor | None) -> Tensor:
+        """Chunk (B, H, D), command (B, D) or None, to latents (B, R, len(levels))."""
+        x = self.sample_emb(chunk) + self.pos_emb()  # (B, P, C)
+        if command is not None:
+            x = x + self.command_emb(command)[:, None]
+        registers = self.registers.expand(len(x), -1, -1)  # (B, R, C)
+        x = torch.cat([x, registers], 1)  # (B, P + R, C)
+        for block in self.transformer["blocks"]:
+            x = block(x, self.mask)
+        return self.head["proj"](x[:, -registers.shape[1] :])
+
+
+class ChunkDecoder(nn.Module):
+    """Codes to a normalised chunk: one query per step attends to the codes' embeddings."""
+
+    mask: Tensor | None
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        self.sample_pos_emb = Positions(config.dim, config.action_horizon)
+        self.latent_pos_emb = Positions(config.dim, config.num_tokens)
+        self.nested_dropout = NestedDropout(config.dim, config.num_tokens, config.nested_dropout)
+        self.latent_proj = nn.ModuleDict({"proj": nn.Linear(len(config.levels), config.dim)})
+        self.decoder = nn.ModuleDict({"layers": _decoder_layers(config)})
+        self.head = nn.ModuleDict({"proj": nn.Linear(config.dim, config.action_dim)})
+        if config.conditioned_on_command:
+            self.command_emb = nn.Linear(config.action_dim, config.dim)
+        horizon = config.action_horizon
+        mask = torch.full((horizon, horizon), -torch.inf).triu(1) if config.causal_decoder else None
+        self.register_buffer("mask", mask, persistent=False)
+
+    def forward(self, codes: Tensor, keep: Tensor, command: Tensor | None) -> Tensor:
+        """Codes (B, R, len(levels)), keep (B,), command (B, D) or None, to chunk (B, H, D)."""
+        memory = self.memory(codes, keep, command)
+        x = self.sample_pos_emb().expand(len(codes), -1, -1)  # (B, H, C)
+        for layer in self.decoder["layers"]:
+            x = layer(x, memory, tgt_mask=self.mask, tgt_is_causal=self.mask is not None)
+        return self.head["proj"](x)
+
+    def memory(self, codes: Tensor, keep: Tensor, command: Tensor | None) -> Tensor:
+        """What the queries attend to: (B, R, C), or (B, R + 1, C) with the command last."""
+        latents = self.nested_dropout(self.latent_proj["proj"](codes), keep)
+        latents = latents + self.latent_pos_emb()
+        if command is None:
+            return latents
+        return torch.cat([latents, self.command_emb(command)[:, None]], 1)
+
+
+class OATTokenizer(nn.Module):
+    """Action chunks in rad to ordered tokens, and any prefix of tokens back to a chunk."""
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.normalizer = Normalizer(config.action_dim)
+        self.encoder = RegisterEncoder(config)
+        self.quantizer = FSQ(config.levels)
+        self.decoder = ChunkDecoder(config)
+
+    def forward(self, chunk: Tensor, command: Tensor | None) -> Tensor:
+        """Reconstructs a normalised chunk (B, H, D) under a random nested dropout."""
+        codes = self.quantizer(self.encoder(chunk, command))
+        return self.decoder(codes, self.decoder.nested_dropout.draw(len(chunk)), command)
+
+    def encode(self, actions: Tensor, command: Tensor | None = None) -> Tensor:
+        """Actions (B, H, D), previous command (B, D), both in rad, to tokens (B, R) int64."""
+        latents = self.encoder(self.normalizer(actions), self._condition(command))
+        return self.quantizer.indices(self.quantizer(latents))
+
+    def decode(self, tokens: Tensor, prefix: int, command: Tensor | None = None) -> Tensor:
+        """The first ``prefix`` of tokens (B, R) to actions (B, H, D) in rad."""
+        if not 0 <= prefix <= self.config.num_tokens:
+            raise ValueError(f"prefix must be in 0..{self.config.num_tokens}, got {prefix}")
+        keep = torch.full((len(tokens),), prefix)
+        codes = self.quantizer.codes(tokens)
+        return self.normalizer.inverse(self.decoder(codes, keep, self._condition(command)))
+
+    def _condition(self, command: Tensor | None) -> Tensor | None:
+        if self.config.conditioned_on_command != (command is not None):
+            raise ValueError("give the previous command exactly if the tokenizer is conditioned")
+        return None if command is None else self.normalizer(command)
+
+
+def register_mask(patches: int, registers: int) -> Tensor:
+    """True where attending is allowed: patches see patches; registers see patches and the past."""
+    mask = torch.ones(patches + registers, patches + registers, dtype=torch.bool).tril()
+    mask[:, :patches] = True
+    return mask
+
+
+def _encoder_blocks(config: TokenizerConfig) -> nn.ModuleList:
+    blocks = [
+        EncoderBlock(config.dim, config.head_dim, config.dropout)
+        for _ in range(config.encoder_depth)
+    ]
+    return nn.ModuleList(blocks)
+
+
+def _decoder_layers(config: TokenizerConfig) -> nn.ModuleList:
+    layers = [
+        nn.TransformerDecoderLayer(
+            config.dim,
+            config.dim // config.head_dim,
+            4 * config.dim,
+            config.dropout,
+            "gelu",
+            batch_first=True,
+            norm_first=True,
+        )
+        for _ in range(config.decoder_depth)
+    ]
+    return nn.ModuleList(layers)
