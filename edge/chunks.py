@@ -97,12 +97,17 @@ class Ramp:
     def reference(self, now_ns: int) -> Float64Array:
         """The reference at a time, shape (joints,)."""
         x = min(1.0, (now_ns - self._start_ns) / self._duration_ns)
-        travelled: Float64Array = self._travel * (x**3 * (10.0 + x * (6.0 * x - 15.0)))
-        return self._start + travelled
+        reference: Float64Array = self._start + self._travel * minimum_jerk(x)
+        return reference
 
     def finished(self, now_ns: int) -> bool:
         """Whether the goal is reached."""
         return now_ns - self._start_ns >= self._duration_ns
+
+
+def minimum_jerk(x: float) -> float:
+    """10x³ − 15x⁴ + 6x⁵ on [0, 1]: 0 to 1 with no velocity or acceleration at the ends."""
+    return x * x * x * (10.0 + x * (6.0 * x - 15.0))
 
 
 def smoothstep(x: float) -> float:

@@ -11,7 +11,7 @@ from edge.rates import NS_PER_MS
 from edge.robot import Robot
 from edge.safety import Stop
 from edge.shared_memory import Record
-from edge.tracker import TrackerSocket
+from edge.tracker import Float32Array, TrackerSocket
 from firmware_bridge.bus import JointBus
 from firmware_bridge.errors import BusTimeout, DeviceError, ProtocolError
 from firmware_bridge.messages import Float64Array, JointState
@@ -54,7 +54,7 @@ class History:
         self._samples = np.full(((steps - 1) * stride + 1, size), np.nan, np.float32)
         self._stride = stride
 
-    def push(self, sample: Float64Array | np.ndarray) -> None:  # type: ignore[type-arg]
+    def push(self, sample: Float64Array | Float32Array) -> None:
         """Add the sample of this tick, shape (size,)."""
         self._samples[:-1] = self._samples[1:]
         self._samples[-1] = sample
@@ -63,7 +63,7 @@ class History:
         """Forget the past: as if ``sample`` had been there all along."""
         self._samples[:] = sample
 
-    def write(self, into: np.ndarray) -> None:  # type: ignore[type-arg]
+    def write(self, into: Float32Array) -> None:
         """Copy the observation steps, shape (steps, size)."""
         into[:] = self._samples[:: self._stride]
 
@@ -92,7 +92,7 @@ class Sensing:
         return self._joints.read()
 
     def update(self, reading: Reading, command_rad: Float64Array, now_ns: int) -> Stop | None:
-        """Take in this tick's samples; a Stop names the input that is missing, stale or not finite."""
+        """Take in this tick's samples; a Stop names what is missing, stale or not finite."""
         state = reading.state
         if state is None:
             return Stop(f"no joint state yet: {reading.fault}")
@@ -127,7 +127,7 @@ class Sensing:
         return stop
 
     @staticmethod
-    def _non_finite(key: str, values: np.ndarray) -> Stop | None:  # type: ignore[type-arg]
+    def _non_finite(key: str, values: Float64Array | Float32Array) -> Stop | None:
         finite = np.isfinite(values)
         if finite.all():
             return None

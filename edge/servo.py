@@ -1,7 +1,7 @@
 """The servo: one fixed-rate loop from joint state to joint setpoint. It owns the bus.
 
 It runs in a process of its own, makes no inference, and outlives the planner. Every tick is
-read → sense → plan → decide → write → publish, each with the tick's time; only ``run`` reads clocks.
+read → decide → write → publish, each handed the tick's time; only ``run`` reads the clock.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class PlanRequests:
         return chunk is None or now_ns >= chunk.observed_ns + self._execution_ns
 
     def ask(self, sensing: Sensing, now_ns: int) -> Stop | None:
-        """Post the observation of this tick with its deadline; a Stop if it cannot be planned from."""
+        """Post this tick's observation with its deadline; a Stop if it cannot be planned from."""
         stop = sensing.write_features(self._record["features"])
         if stop is None:
             self.plan += 1
@@ -224,9 +224,10 @@ class Servo:
         """Ask when a plan is due; never while still slowing down, for that plan would be void."""
         if stop is not None or self._mode is not Mode.POLICY or rung is Rung.DECELERATE:
             return
-        if self._requests.due(self._follower.chunk, now_ns):
-            if self._requests.ask(self._sensing, now_ns) is None:
-                self._starts[self._requests.plan] = self._filter.position_rad.copy()
+        if not self._requests.due(self._follower.chunk, now_ns):
+            return
+        if self._requests.ask(self._sensing, now_ns) is None:
+            self._starts[self._requests.plan] = self._filter.position_rad.copy()
 
     def _take_chunk(self, now_ns: int) -> None:
         record = self._channels.chunk.take()

@@ -36,7 +36,7 @@ def encode(stamp_ns: int, values: Float32Array) -> bytes:
 
 
 class TrackerSocket:
-    """Receives one feature. Datagrams of another length are counted in ``malformed`` and dropped."""
+    """Receives one feature; drops datagrams of another length and counts them in ``malformed``."""
 
     def __init__(self, key: str, path: Path, size: int) -> None:
         """Raises RunError that names the socket if it cannot be bound."""

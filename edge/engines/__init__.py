@@ -1,0 +1,44 @@
+"""Engines: what runs a bundle's graphs on this device, all behind one protocol."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.bundle import Bundle
+from edge.errors import EngineError
+from edge.shared_memory import Record
+
+Float32Array = npt.NDArray[np.float32]
+
+ENGINES = ("ort",)
+
+
+class Engine(Protocol):
+    """Runs one plan at a time; every call does the least work that its answer needs."""
+
+    def prefill(self, features: Record) -> None:
+        """Start a plan from an observation: a structured record with one field per feature."""
+
+    def next_token(self) -> int:
+        """Generate the next token of the plan, greedily. Raises EngineError past the last one."""
+
+    def decode(self, prefix: int) -> Float32Array:
+        """Executed actions, shape (execution_horizon, joints), from the first ``prefix`` tokens.
+
+        The array belongs to the engine and holds until the next ``decode``.
+        """
+
+    def decode_full(self, prefix: int) -> Float32Array:
+        """All actions, shape (action_horizon, joints); the first ones equal ``decode``'s."""
+
+
+def build_engine(bundle: Bundle, name: str, precision: str) -> Engine:
+    """The named engine on a bundle. Raises EngineError or BundleError that says what is missing."""
+    if name == "ort":
+        from edge.engines.ort import OrtEngine
+
+        return OrtEngine(bundle, precision)
+    raise EngineError(f"no engine {name!r}; there are {', '.join(ENGINES)}")

@@ -1,0 +1,39 @@
+"""The servo process: opens the bus and the trackers, then runs the loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge import bundle
+from edge.bundle import COMMAND_KEY
+from edge.buses import build_bus
+from edge.process import make_real_time, ready
+from edge.records import Channels
+from edge.sensing import STATE_KEY, Sensing
+from edge.servo import Servo
+from edge.session import Bell, Session
+from edge.tracker import TrackerSocket
+
+
+def run(session: Session) -> None:
+    """Run the loop to its end. The bus is opened with torque off and closed as it then stands."""
+    robot = session.robot
+    manifest, _ = bundle.read_manifest(session.bundle)
+    trackers = [
+        TrackerSocket(feature.key, Path(robot.trackers[feature.key].socket), feature.size)
+        for feature in manifest.observation
+        if feature.key not in (STATE_KEY, COMMAND_KEY)
+    ]
+    bus = build_bus(robot)
+    bus.open()
+    try:
+        channels = Channels.open(session, manifest)
+        sensing = Sensing(robot, manifest, bus, trackers)
+        servo = Servo(robot, manifest, bus, sensing, channels, Bell(session.file("bell")))
+        make_real_time(session, "servo", robot.servo)
+        ready(session, "servo")
+        servo.run()
+    finally:
+        bus.close()
+        for tracker in trackers:
+            tracker.close()
