@@ -1,0 +1,113 @@
+"""The two frames of a control cycle, built once; a cycle only fills in numbers."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from fastcrc.crc16 import umts as crc16_umts
+
+from firmware_bridge.dynamixel import codec
+from firmware_bridge.dynamixel.codec import CRC_LENGTH, STUFF_MARK, Status
+from firmware_bridge.dynamixel.parser import PacketParser
+from firmware_bridge.dynamixel.registers import Register
+from firmware_bridge.dynamixel.units import Int32Array
+
+STATE_REGISTER = Register.PRESENT_CURRENT
+STATE_LAYOUT = struct.Struct("<hii")  # present current, velocity, position
+STATE_LENGTH = STATE_LAYOUT.size
+GOAL_LENGTH = 4
+_SYNC_WRITE_BLOCKS = codec.BODY_OFFSET + 1 + 4  # after the instruction, the address and the length
+
+
+class GoalFrame:
+    """The sync write of all goal positions."""
+
+    def __init__(self, ids: tuple[int, ...]) -> None:
+        self._ids = ids
+        zeros = dict.fromkeys(ids, bytes(GOAL_LENGTH))
+        frame = codec.sync_write(Register.GOAL_POSITION, GOAL_LENGTH, zeros)
+        self._body = bytearray(frame[:-CRC_LENGTH])
+        block = np.dtype([("id", "u1"), ("goal", "<i4")])
+        self._goals = np.frombuffer(
+            self._body, dtype=block, count=len(ids), offset=_SYNC_WRITE_BLOCKS
+        )["goal"]
+
+    def encode(self, goal_ticks: Int32Array) -> bytes:
+        """Return the frame for goals of shape (joints,)."""
+        self._goals[:] = goal_ticks
+        body = bytes(self._body)
+        if STUFF_MARK in body[codec.BODY_OFFSET :]:
+            return self._encode_stuffed(goal_ticks)
+        return body + crc16_umts(body).to_bytes(CRC_LENGTH, "little")
+
+    def _encode_stuffed(self, goal_ticks: Int32Array) -> bytes:
+        goals = (goal.tobytes() for goal in goal_ticks.astype("<i4"))
+        data_by_id = dict(zip(self._ids, goals, strict=True))
+        return codec.sync_write(Register.GOAL_POSITION, GOAL_LENGTH, data_by_id)
+
+
+@dataclass(frozen=True, slots=True)
+class StateQuestion:
+    """The (fast) sync read of all states and what its answer looks like on the wire."""
+
+    ids: tuple[int, ...]
+    fast: bool
+
+    @property
+    def frame(self) -> bytes:
+        """Wire bytes of the question."""
+        build = codec.fast_sync_read if self.fast else codec.sync_read
+        return build(STATE_REGISTER, STATE_LENGTH, self.ids)
+
+    @property
+    def answer_length(self) -> int:
+        """Bytes of a whole answer without stuffing."""
+        if self.fast:
+            block = STATE_LENGTH + codec.FAST_BLOCK_OVERHEAD
+            return codec.BODY_OFFSET + 1 + block * len(self.ids)
+        return (STATE_LENGTH + codec.STATUS_OVERHEAD) * len(self.ids)
+
+
+class StateCollector:
+    """Puts the answers to one ``StateQuestion`` together, whatever the pieces they come in."""
+
+    def __init__(self, question: StateQuestion) -> None:
+        self._question = question
+        self._parser = PacketParser()
+        self._answers: dict[int, Status] = {}
+
+    def restart(self) -> None:
+        """Forget everything received so far."""
+        self._parser.reset()
+        self._answers.clear()
+
+    def feed(self, data: bytes) -> bool:
+        """Take bytes; returns True when nothing more is to come, because the last servo answered."""
+        for packet in self._parser.feed(data):
+            for answer in self._split(packet):
+                if len(answer.data) == STATE_LENGTH:
+                    self._answers[answer.device_id] = answer
+        return self._question.ids[-1] in self._answers
+
+    def _split(self, packet: codec.Packet) -> list[Status]:
+        if self._question.fast:
+            return codec.split_fast_sync(packet, STATE_LENGTH)
+        answer = codec.as_status(packet)
+        return [answer] if answer is not None else []
+
+    def missing(self) -> list[int]:
+        """Ids that have not answered."""
+        return [i for i in self._question.ids if i not in self._answers]
+
+    def alerts(self) -> list[int]:
+        """Ids whose answer carries an error or the alert of a hardware error."""
+        return [i for i, answer in self._answers.items() if answer.error]
+
+    def columns(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        """Current, velocity and position of all servos, in the servos' units and the bus's order."""
+        unpack, answers = STATE_LAYOUT.unpack, self._answers
+        rows = [unpack(answers[i].data) for i in self._question.ids]
+        current, velocity, position = zip(*rows, strict=True)
+        return current, velocity, position

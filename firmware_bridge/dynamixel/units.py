@@ -1,0 +1,69 @@
+"""The one place where radians, rad/s and mA meet the ticks of an X-series servo (e-manual, XM540).
+
+Position: 4096 ticks per turn, centre 2048. Velocity: 0.229 rev/min. Current: 2.69 mA. A joint's angle
+is ``direction · (ticks − 2048) · 2π/4096 + zero_offset``: ``zero_offset_rad`` is the joint's angle
+while its servo stands at its centre.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Float64Array = npt.NDArray[np.float64]
+Int32Array = npt.NDArray[np.int32]
+
+TICKS_PER_TURN = 4096
+CENTRE_TICKS = 2048
+RAD_PER_TICK = 2.0 * math.pi / TICKS_PER_TURN
+RAD_S_PER_VELOCITY_UNIT = 0.229 * 2.0 * math.pi / 60.0
+MA_PER_CURRENT_UNIT = 2.69
+WATCHDOG_UNIT_MS = 20
+RETURN_DELAY_UNIT_US = 2
+INT32_LIMIT = 2**31 - 1
+
+
+class JointUnits:
+    """Conversion for the joints of one bus; arrays have shape (joints,)."""
+
+    def __init__(self, directions: Sequence[int], zero_offsets_rad: Sequence[float]) -> None:
+        self._direction = np.asarray(directions, dtype=np.float64)
+        self._zero_rad = np.asarray(zero_offsets_rad, dtype=np.float64)
+        self._rad_per_tick = self._direction * RAD_PER_TICK
+        self._centre_rad = self._zero_rad - CENTRE_TICKS * self._rad_per_tick
+        self._rad_s_per_unit = self._direction * RAD_S_PER_VELOCITY_UNIT
+        self._ma_per_unit = self._direction * MA_PER_CURRENT_UNIT
+
+    def position_rad(self, ticks: npt.ArrayLike) -> Float64Array:
+        """Angle of each joint [rad] from its servo's ticks."""
+        return np.asarray(ticks) * self._rad_per_tick + self._centre_rad
+
+    def velocity_rad_s(self, units: npt.ArrayLike) -> Float64Array:
+        """Velocity of each joint [rad/s] from the servo's units of 0.229 rev/min."""
+        return np.asarray(units) * self._rad_s_per_unit
+
+    def current_ma(self, units: npt.ArrayLike) -> Float64Array:
+        """Current of each joint [mA], positive along the joint, from units of 2.69 mA."""
+        return np.asarray(units) * self._ma_per_unit
+
+    def position_ticks(self, position_rad: Float64Array) -> Int32Array:
+        """Nearest ticks for finite angles [rad]; far angles saturate instead of wrapping round."""
+        ticks = np.rint((position_rad - self._centre_rad) / self._rad_per_tick)
+        return np.clip(ticks, -INT32_LIMIT, INT32_LIMIT).astype(np.int32)
+
+    def velocity_units(self, velocity_rad_s: Float64Array) -> Int32Array:
+        """Nearest units of 0.229 rev/min."""
+        return np.rint(velocity_rad_s / self._rad_s_per_unit).astype(np.int32)
+
+    def current_units(self, current_ma: Float64Array) -> Int32Array:
+        """Nearest units of 2.69 mA, saturated to the 16 bits of the register."""
+        units = np.rint(current_ma / self._ma_per_unit)
+        return np.clip(units, -32768, 32767).astype(np.int32)
+
+
+def watchdog_units(watchdog_ms: int) -> int:
+    """Value of ``BUS_WATCHDOG`` for a silence [ms]; 0 is off, and a partial unit counts as one."""
+    return -(-watchdog_ms // WATCHDOG_UNIT_MS)
