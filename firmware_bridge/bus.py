@@ -44,7 +44,7 @@ class JointBus(Protocol):
 
 
 def checked_position_rad(setpoint: SafeSetpoint, joints: int) -> Float64Array:
-    """Return the targets [rad] of a setpoint that is fit to be sent, else raise as ``JointBus`` says."""
+    """Return a setpoint's targets [rad] if fit to be sent, else raise as ``JointBus`` says."""
     if type(setpoint) is not SafeSetpoint:
         raise TypeError(f"a bus takes SafeSetpoint only, not {type(setpoint).__name__}")
     position_rad = setpoint.position_rad

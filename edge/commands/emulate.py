@@ -50,7 +50,9 @@ def make_robot(plant: str, joints: int, link: Path | None, baud: int) -> Emulate
     if plant == "simple":
         return EmulatedRobot(FirstOrderPlant(joints), plain_chain(joints), PacedPty(baud, link))
     if plant == "viperx":
-        return EmulatedRobot(_viperx_plant(), viperx_chain(), PacedPty(baud, link))
+        robot = EmulatedRobot(_viperx_plant(), viperx_chain(), PacedPty(baud, link))
+        robot.hold()  # limp, it would have fallen before the first client comes
+        return robot
     raise ValueError(f"plant {plant!r} is not known (known: simple, viperx)")
 
 

@@ -76,12 +76,12 @@ class DynamixelBus:
         return self._state(stamp_ns)
 
     def _drain(self, deadline_ns: int) -> None:
-        """Let a late answer to an earlier question pass by, so that it is not taken for this one's."""
+        """Let a late answer to an earlier question pass by; it would look like this one's."""
         while self._transport.read(1, min(deadline_ns, time.monotonic_ns() + QUIET_NS)):
             pass
 
     def _ask_state(self, budget_end_ns: int) -> int:
-        """Send the question, collect answers until complete or late; returns when it had been sent."""
+        """Ask, and collect answers until complete or late; returns when it had been asked."""
         transport, collector = self._transport, self._collector
         transport.flush_input()
         collector.restart()
@@ -131,6 +131,6 @@ class DynamixelBus:
         self._setup.disable()
 
     def close(self) -> None:
-        """Give the port back. Servos with torque hold; their watchdog stops them where they stand."""
+        """Give the port back. Servos with torque stop by their watchdog and hold there."""
         self._enabled = False
         self._transport.close()

@@ -1,10 +1,10 @@
-"""Dynamixel Protocol 2.0 packets as pure functions between bytes and messages (e-manual, Protocol 2.0).
+"""Dynamixel Protocol 2.0 as pure functions between bytes and messages (e-manual, Protocol 2.0).
 
     FF FF FD 00 | id | length (2) | instruction | parameters … | CRC (2)
 
-``length`` counts from the instruction to the end of the CRC. All numbers are little-endian. Inside the
-body a sent ``FF FF FD`` is followed by a stuffed ``FD``. The CRC is CRC-16/UMTS (polynomial 0x8005,
-start 0, not reflected) over everything before it.
+``length`` counts from the instruction to the end of the CRC. All numbers are little-endian. Inside
+the body a sent ``FF FF FD`` is followed by a stuffed ``FD``. The CRC is CRC-16/UMTS (polynomial
+0x8005, start 0, not reflected) over everything before it.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def reboot(device_id: int) -> bytes:
 
 
 def sync_read(address: int, length: int, ids: Iterable[int]) -> bytes:
-    """Ask several servos for the same registers; each answers with its own status, in this order."""
+    """Ask several servos for the same registers; each answers by itself, in this order."""
     parameters = struct.pack("<HH", address, length) + bytes(ids)
     return encode(BROADCAST_ID, Instruction.SYNC_READ, parameters)
 
@@ -139,8 +139,8 @@ def status(device_id: int, error: int = 0, data: bytes = b"") -> bytes:
 def fast_sync_status(answers: Sequence[Status]) -> bytes:
     """Return the common answer to a fast sync read.
 
-    ``55 | error id data CRC | error id data CRC | …``: each CRC covers all that went before, earlier
-    CRCs included, so the last one is the packet's own. This packet is not stuffed.
+    ``55 | error id data CRC | error id data CRC | …``: each CRC covers all that went before,
+    earlier CRCs included, so the last one is the packet's own. This packet is not stuffed.
     """
     length = 1 + sum(FAST_BLOCK_OVERHEAD + len(answer.data) for answer in answers)
     packet = HEADER + struct.pack("<BHB", BROADCAST_ID, length, Instruction.STATUS)
@@ -157,7 +157,7 @@ def as_status(packet: Packet) -> Status | None:
 
 
 def split_fast_sync(packet: Packet, length: int) -> list[Status]:
-    """Return each servo's answer out of a fast sync read's common packet; [] if it has another size."""
+    """Return each servo's answer out of the common packet; [] if it has another size."""
     block = length + FAST_BLOCK_OVERHEAD
     parameters = packet.parameters
     if packet.instruction != Instruction.STATUS or (len(parameters) + CRC_LENGTH) % block:

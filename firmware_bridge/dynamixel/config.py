@@ -16,10 +16,10 @@ class DynamixelConfig:
     """One entry per joint, in joint order; raises ``ValueError`` that names the bad key.
 
     ``shadows`` maps a leader's id to the ids of servos that move with it: their secondary id is the
-    leader's, so they obey its writes and never answer them. ``zero_offsets_rad`` is each joint's angle
-    at its servo's centre (2048 ticks). ``watchdog_ms`` of silence stop the servos (0: never).
-    ``reply_slack_us`` is waited beyond the wire time; ``read_budget_us`` bounds a whole ``read_state``,
-    its one retry included.
+    leader's, so they obey its writes and never answer them. ``zero_offsets_rad`` is each joint's
+    angle at its servo's centre (2048 ticks). ``watchdog_ms`` of silence stop the servos (0: never).
+    ``reply_slack_us`` is waited beyond the wire time; ``read_budget_us`` bounds a whole
+    ``read_state``, its one retry included.
     """
 
     ids: tuple[int, ...]

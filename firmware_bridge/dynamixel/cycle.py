@@ -84,7 +84,7 @@ class StateCollector:
         self._answers.clear()
 
     def feed(self, data: bytes) -> bool:
-        """Take bytes; returns True when nothing more is to come, because the last servo answered."""
+        """Take bytes; True when nothing more is to come, because the last servo answered."""
         for packet in self._parser.feed(data):
             for answer in self._split(packet):
                 if len(answer.data) == STATE_LENGTH:
@@ -106,7 +106,7 @@ class StateCollector:
         return [i for i, answer in self._answers.items() if answer.error]
 
     def columns(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-        """Current, velocity and position of all servos, in the servos' units and the bus's order."""
+        """Current, velocity and position in the servos' units, in the bus's order."""
         unpack, answers = STATE_LAYOUT.unpack, self._answers
         rows = [unpack(answers[i].data) for i in self._question.ids]
         current, velocity, position = zip(*rows, strict=True)

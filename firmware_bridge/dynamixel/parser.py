@@ -22,8 +22,9 @@ MAX_LENGTH = 2048  # longer than any packet of a full chain; a larger length fie
 class PacketParser:
     """Turns a byte stream into packets with a good CRC; never raises, whatever the bytes.
 
-    ``crc_errors`` and ``dropped_bytes`` count what was thrown away. After a broken packet the search
-    goes on right behind its header, so a packet that a corrupt length had swallowed is still found.
+    ``crc_errors`` and ``dropped_bytes`` count what was thrown away. After a broken packet the
+    search goes on right behind its header, so a packet that a corrupt length had swallowed is still
+    found.
     """
 
     def __init__(self) -> None:
@@ -90,7 +91,7 @@ class PacketParser:
         return start + len(HEADER)
 
     def _wait_or_skip(self, buffer: bytes, start: int, end: int) -> int:
-        """Wait for the rest, unless a new header inside a stuffed body shows that it was cut off."""
+        """Wait for the rest, unless a header inside a stuffed body shows that it was cut off."""
         if _is_unstuffed(buffer, start):
             return start
         inner = buffer.find(HEADER, start + BODY_OFFSET, end - CRC_LENGTH)

@@ -1,7 +1,7 @@
 """Control table addresses of the Dynamixel X series (e-manual of XM430 and XM540, control table).
 
-Names are the manual's. Widths are in bytes; the registers in ``SIGNED`` are two's complement and all
-multi-byte registers are little-endian.
+Names are the manual's. Widths are in bytes; the registers in ``SIGNED`` are two's complement and
+all multi-byte registers are little-endian.
 """
 
 from __future__ import annotations

@@ -22,10 +22,10 @@ class ServoSetup:
         self._config = config
 
     def check(self) -> tuple[Float64Array, Float64Array]:
-        """Check every servo and return the lowest and highest goal of each joint [ticks], (joints,).
+        """Check every servo; returns the lowest and highest goal of each joint [ticks], (joints,).
 
-        A servo without torque gets return delay 0 and its watchdog cleared, which moves nothing; one
-        that holds a load is left as it is. Raises ``BusTimeout`` or ``DeviceError``.
+        A servo without torque gets return delay 0 and its watchdog cleared, which moves nothing;
+        one that holds a load is left as it is. Raises ``BusTimeout`` or ``DeviceError``.
         """
         for device_id in self._config.all_ids:
             self._link.ping(device_id)
@@ -69,7 +69,7 @@ class ServoSetup:
         return self._link.read(device_id, Register.TORQUE_ENABLE) == 1
 
     def enable(self) -> None:
-        """Torque on where the arm stands; if one servo fails, those switched on here go off again."""
+        """Torque on where the arm stands; if one servo fails, those switched on here go off."""
         switched: list[int] = []
         try:
             for device_id in self._config.ids:

@@ -1,8 +1,8 @@
-"""The one place where radians, rad/s and mA meet the ticks of an X-series servo (e-manual, XM540).
+"""The one place where rad, rad/s and mA meet the ticks of an X-series servo (e-manual, XM540).
 
-Position: 4096 ticks per turn, centre 2048. Velocity: 0.229 rev/min. Current: 2.69 mA. A joint's angle
-is ``direction · (ticks − 2048) · 2π/4096 + zero_offset``: ``zero_offset_rad`` is the joint's angle
-while its servo stands at its centre.
+Position: 4096 ticks per turn, centre 2048. Velocity: 0.229 rev/min. Current: 2.69 mA. A joint's
+angle is ``direction · (ticks − 2048) · 2π/4096 + zero_offset``: ``zero_offset_rad`` is the joint's
+angle while its servo stands at its centre.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ def plain_chain(joints: int) -> list[DynamixelServo]:
 def viperx_chain() -> list[DynamixelServo]:
     """The nine servos of a ViperX-300 S in joint order, leaders before their shadows.
 
-    Servos 3 and 5 face their leaders, so they are mounted and driven in reverse, and their secondary
-    id makes them follow (the maker's default set-up).
+    Servos 3 and 5 face their leaders, so they are mounted and driven in reverse, and their
+    secondary id makes them follow (the maker's default set-up).
     """
     chain = []
     for joint, servo_id in enumerate(VIPERX_IDS):

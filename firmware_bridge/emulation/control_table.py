@@ -1,4 +1,4 @@
-"""Defaults, access and ranges of an X-series control table (e-manual, XM540-W270 and XM430-W350)."""
+"""Defaults, access and ranges of an X-series control table (e-manual, XM540-W270, XM430-W350)."""
 
 from __future__ import annotations
 

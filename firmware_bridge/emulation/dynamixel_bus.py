@@ -155,7 +155,7 @@ class EmulatedDynamixelBus:
     def _sync_answers(
         self, packet: Packet
     ) -> list[tuple[DynamixelServo | None, tuple[int, bytes]]]:
-        """What each asked servo answers, in the order of the question; None stands for a silent one."""
+        """What each asked servo answers, in the question's order; None stands for a silent one."""
         if packet.device_id != codec.BROADCAST_ID or len(packet.parameters) < 5:
             return []
         address, length = struct.unpack_from("<HH", packet.parameters)

@@ -142,10 +142,10 @@ class DynamixelServo:
         self.table[Register.GOAL_POSITION] = self.goal_ticks
 
     def check_watchdog(self, silence_ns: int) -> bool:
-        """Stop where it stands if no instruction was on the bus for too long; True when that happens.
+        """Stop where it stands after too long a silence on the bus; True when that happens.
 
-        The e-manual: watched while torque is on; the register then reads −1, goals are read-only and
-        writing one is a range error, until 0 is written.
+        The e-manual: watched while torque is on; the register then reads −1, goals are read-only
+        and writing one is a range error, until 0 is written.
         """
         units = self.table[Register.BUS_WATCHDOG]
         if units <= 0 or not self.has_torque or silence_ns <= units * WATCHDOG_UNIT_MS * 1_000_000:
@@ -157,7 +157,7 @@ class DynamixelServo:
         return True
 
     def fail(self, bits: int) -> None:
-        """Raise hardware errors (bits of ``HARDWARE_ERROR_STATUS``); those in SHUTDOWN end torque."""
+        """Raise bits of ``HARDWARE_ERROR_STATUS``; those in ``SHUTDOWN`` end torque."""
         self.table[Register.HARDWARE_ERROR_STATUS] |= bits
         if bits & self.table[Register.SHUTDOWN]:
             self.table[Register.TORQUE_ENABLE] = 0

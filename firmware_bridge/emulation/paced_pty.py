@@ -21,11 +21,11 @@ READ_SIZE = 4096
 class PacedPty:
     """One half-duplex line at ``baud``: bytes of both directions take turns on it.
 
-    A pty moves bytes at once; here they arrive at ``max(line free, now) + 10·n / baud``. The answers
-    to one instruction reach the host together at the end of the last, as through a USB adapter.
-    Nothing runs by itself: call ``service`` whenever ``wait`` returns. A client may close and open
-    its end as often as it likes. ``collisions`` counts bytes sent while the device was still
-    answering, ``overruns`` bytes that no client fetched in time.
+    A pty moves bytes at once; here they arrive at ``max(line free, now) + 10·n / baud``. The
+    answers to one instruction reach the host together at the end of the last, as through a USB
+    adapter. Nothing runs by itself: call ``service`` whenever ``wait`` returns. A client may close
+    and open its end as often as it likes. ``collisions`` counts bytes sent while the device was
+    still answering, ``overruns`` bytes that no client fetched in time.
     """
 
     def __init__(self, baud: int, link: Path | None = None) -> None:
@@ -45,7 +45,7 @@ class PacedPty:
             _point(link, self.path)
 
     def service(self, now_ns: int, device: WireDevice) -> None:
-        """Fetch what the client sent, let the device answer what has arrived, hand over what is due."""
+        """Fetch the client's bytes, let the device answer those arrived, hand over what is due."""
         self._fetch(now_ns)
         while self._arriving and self._arriving[0][0] <= now_ns:
             arrived_ns, data = self._arriving.popleft()

@@ -43,7 +43,7 @@ class Plant(Protocol):
 
 
 class FirstOrderPlant:
-    """Joints without mass: each closes in on its goal with ``TIME_CONSTANT_S``, velocity limited."""
+    """Joints without mass: each nears its goal with ``TIME_CONSTANT_S``, velocity limited."""
 
     timestep_s = 0.002
 

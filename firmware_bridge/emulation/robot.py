@@ -75,7 +75,7 @@ class EmulatedRobot:
         self._next_step_ns += self._step_ns
 
     def settle(self) -> None:
-        """Let every servo aim at where its joint stands: after the owner moved the plant, say a reset."""
+        """Let each servo aim at where its joint stands: for an owner that moved the plant."""
         self._coupling.publish()
         for servo in self.bus.servos:
             servo.aim_here()
@@ -91,7 +91,8 @@ class EmulatedRobot:
 class ServoCoupling:
     """Carries goals from servos to joints and measurements from joints to servos.
 
-    Of several servos on a joint the first gives the goal; the joint holds if any of them has torque.
+    Of several servos on a joint the first gives the goal; the joint holds if any of them has
+    torque.
     """
 
     def __init__(self, plant: Plant, servos: Sequence[DynamixelServo]) -> None:

@@ -15,7 +15,7 @@ class Transport(Protocol):
         """Hand all bytes over at once; never blocks."""
 
     def read(self, minimum: int, deadline_ns: int) -> bytes:
-        """Return as soon as ``minimum`` bytes are there, or what there is at the monotonic deadline."""
+        """Return once ``minimum`` bytes are there, or what there is at the monotonic deadline."""
 
     def flush_input(self) -> None:
         """Throw away everything received and not yet read."""

@@ -30,7 +30,7 @@ _OPEN_FAULTS = {
 
 
 class SerialPort:
-    """``Transport`` over a tty, opened exclusively, 8N1, with the driver's low-latency mode if any."""
+    """``Transport`` over a tty: exclusive, 8N1, in the driver's low-latency mode if it has one."""
 
     def __init__(self, path: str, baud: int) -> None:
         self.path = path
@@ -55,7 +55,7 @@ class SerialPort:
             raise PortError(f"port {self.path} {_open_fault(error)}") from error
 
     def write(self, data: bytes) -> None:
-        """Hand ``data`` to the driver; raises ``PortError`` when the port is gone or its queue full."""
+        """Hand ``data`` to the driver; raises ``PortError`` when the port is gone or full."""
         try:
             written = os.write(self._open_fd(), data)
         except BlockingIOError:
