@@ -1,0 +1,61 @@
+"""Tasks: what a policy is asked to do, on which plant, and when it has done it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from models.tasks.viperx.task import ViperXLift
+
+__all__ = ["TASK_NAMES", "Plant", "Success", "Task", "get_task"]
+
+
+class Plant(Protocol):
+    """A simulated robot in its scene, as far as a closed loop at the policy's rate needs it."""
+
+    def reset(self, rng: np.random.Generator) -> None:
+        """Rest the robot at home in a scene drawn at random."""
+
+    def track(self, start_rad: np.ndarray, end_rad: np.ndarray) -> None:
+        """Advance one policy step while the reference runs linearly from start to end."""
+
+
+class Success(Protocol):
+    """Decides over one episode whether the task is done."""
+
+    def update(self, plant: Any) -> bool:
+        """Account for one policy step; True once the task is done."""
+
+
+class Task(Protocol):
+    """One task; joint arrays follow the order of `joint_names`, in rad."""
+
+    name: str
+    rate_hz: int
+    joint_names: tuple[str, ...]
+    home_rad: np.ndarray
+    max_steps: int
+
+    def make_plant(self) -> Any:
+        """A new `Plant`."""
+
+    def make_success(self) -> Success:
+        """A new predicate for one episode."""
+
+    def observe(self, plant: Any, command_rad: np.ndarray) -> dict[str, np.ndarray]:
+        """One step of every observation feature, (dim,) float32 each, in raw units."""
+
+    def generate(self, n: int, seed: int, workers: int = 1) -> Any:
+        """Record n demonstrations of the expert; the same (n, seed) gives the same data."""
+
+
+_TASKS = {"viperx-lift": ViperXLift}
+TASK_NAMES = tuple(_TASKS)
+
+
+def get_task(name: str) -> Task:
+    """The task of that name; raises ValueError naming the known ones."""
+    if name not in _TASKS:
+        raise ValueError(f"unknown task {name!r}; known tasks: {', '.join(TASK_NAMES)}")
+    return _TASKS[name]()

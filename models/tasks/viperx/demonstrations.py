@@ -10,8 +10,10 @@ import numpy as np
 
 from models.tasks.viperx.episode import Episode, Recorder
 from models.tasks.viperx.kinematics import Kinematics
-from models.tasks.viperx.lift import TRAINING_STREAM
 from models.tasks.viperx.plant import ViperXPlant
+
+TRAINING_STREAM = 0
+"""First word of every seed of a demonstration; evaluations use another, see `models.rollout`."""
 
 _MAX_ATTEMPTS = 20
 _COLUMNS = {

@@ -4,11 +4,17 @@ from typing import Protocol
 
 import numpy as np
 
+JOINT_NAMES = (
+    "waist",
+    "shoulder",
+    "elbow",
+    "forearm_roll",
+    "wrist_angle",
+    "wrist_rotate",
+    "gripper",
+)
 RATE_HZ = 50
 MAX_STEPS = 300
-TRAINING_STREAM, EVALUATION_STREAM = 0, 1
-"""First word of every random seed: training and evaluation never draw the same start."""
-
 HOME_RAD = np.array([0.0, -0.55, 0.60, 0.0, 1.10, 0.0, 0.80])
 HOME_RAD.setflags(write=False)
 

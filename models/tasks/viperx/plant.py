@@ -6,17 +6,14 @@ import mujoco
 import numpy as np
 
 from models.tasks.viperx.crank_slider import half_opening_m
-from models.tasks.viperx.lift import CUBE_HALF_SIZE_M, HOME_RAD, RATE_HZ, sample_cube_pose
-
-JOINT_NAMES = (
-    "waist",
-    "shoulder",
-    "elbow",
-    "forearm_roll",
-    "wrist_angle",
-    "wrist_rotate",
-    "gripper",
+from models.tasks.viperx.lift import (
+    CUBE_HALF_SIZE_M,
+    HOME_RAD,
+    JOINT_NAMES,
+    RATE_HZ,
+    sample_cube_pose,
 )
+
 JOINTS = len(JOINT_NAMES)
 MODEL_PATH = Path(__file__).with_name("vx300s.xml")
 _FINGERS = ("left_finger", "right_finger")
