@@ -101,13 +101,12 @@ class DynamixelBus:
             raise DeviceError(f"servo {device_id} reports: {describe_hardware_error(bits)}")
 
     def _state(self, stamp_ns: int) -> JointState:
-        current, velocity, position = self._collector.columns()
-        units = self._units
+        measured, units = self._collector.measured(), self._units
         return JointState(
             stamp_ns,
-            units.position_rad(position),
-            units.velocity_rad_s(velocity),
-            units.current_ma(current),
+            units.position_rad(measured["position"]),
+            units.velocity_rad_s(measured["velocity"]),
+            units.current_ma(measured["current"]),
         )
 
     def write_setpoints(self, setpoint: SafeSetpoint) -> None:
@@ -115,8 +114,8 @@ class DynamixelBus:
         position_rad = checked_position_rad(setpoint, len(self._config.ids))
         if self._enabled and 0 < self._doubt_ns < time.monotonic_ns() - self._sent_ns:
             self._setup.raise_if_watchdog_tripped()
-        goal_ticks = np.clip(self._units.position_ticks(position_rad), *self._limits)
-        self._transport.write(self._goal_frame.encode(goal_ticks.astype(np.int32)))
+        goal_ticks = self._units.position_ticks(position_rad, *self._limits)
+        self._transport.write(self._goal_frame.encode(goal_ticks))
         self._sent_ns = time.monotonic_ns()
 
     def enable(self) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from fastcrc.crc16 import umts as crc16_umts
 
 from firmware_bridge.dynamixel import codec
@@ -15,9 +16,10 @@ from firmware_bridge.dynamixel.registers import Register
 from firmware_bridge.dynamixel.units import Int32Array
 
 STATE_REGISTER = Register.PRESENT_CURRENT
-STATE_LAYOUT = struct.Struct("<hii")  # present current, velocity, position
-STATE_LENGTH = STATE_LAYOUT.size
+STATE_LAYOUT = np.dtype([("current", "<i2"), ("velocity", "<i4"), ("position", "<i4")])
+STATE_LENGTH = STATE_LAYOUT.itemsize
 GOAL_LENGTH = 4
+StateArray = npt.NDArray[Any]  # of STATE_LAYOUT
 _SYNC_WRITE_BLOCKS = codec.BODY_OFFSET + 1 + 4  # after the instruction, the address and the length
 
 
@@ -105,9 +107,7 @@ class StateCollector:
         """Ids whose answer carries an error or the alert of a hardware error."""
         return [i for i, answer in self._answers.items() if answer.error]
 
-    def columns(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-        """Current, velocity and position in the servos' units, in the bus's order."""
-        unpack, answers = STATE_LAYOUT.unpack, self._answers
-        rows = [unpack(answers[i].data) for i in self._question.ids]
-        current, velocity, position = zip(*rows, strict=True)
-        return current, velocity, position
+    def measured(self) -> StateArray:
+        """Current, velocity and position of each joint in its servo's units, shape (joints,)."""
+        data = b"".join([self._answers[i].data for i in self._question.ids])
+        return np.frombuffer(data, dtype=STATE_LAYOUT)

@@ -49,10 +49,15 @@ class JointUnits:
         """Current of each joint [mA], positive along the joint, from units of 2.69 mA."""
         return np.asarray(units) * self._ma_per_unit
 
-    def position_ticks(self, position_rad: Float64Array) -> Int32Array:
-        """Nearest ticks for finite angles [rad]; far angles saturate instead of wrapping round."""
+    def position_ticks(
+        self,
+        position_rad: Float64Array,
+        low_ticks: Float64Array | int = -INT32_LIMIT,
+        high_ticks: Float64Array | int = INT32_LIMIT,
+    ) -> Int32Array:
+        """Nearest ticks for finite angles [rad], clipped to the limits; they never wrap round."""
         ticks = np.rint((position_rad - self._centre_rad) / self._rad_per_tick)
-        return np.clip(ticks, -INT32_LIMIT, INT32_LIMIT).astype(np.int32)
+        return np.minimum(np.maximum(ticks, low_ticks), high_ticks).astype(np.int32)
 
     def velocity_units(self, velocity_rad_s: Float64Array) -> Int32Array:
         """Nearest units of 0.229 rev/min."""

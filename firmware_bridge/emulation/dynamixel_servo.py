@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 
 from firmware_bridge.dynamixel.codec import ALERT_BIT, ErrorNumber
@@ -22,6 +23,10 @@ from firmware_bridge.emulation.control_table import (
 )
 
 WATCHDOG_TRIPPED = -1
+_ID, _SECONDARY_ID = int(Register.ID), int(Register.SECONDARY_ID)  # plain: read for each packet
+_TORQUE_ENABLE = int(Register.TORQUE_ENABLE)
+_PRESENT_AT = int(Register.PRESENT_CURRENT)
+_PRESENT = struct.Struct("<hii")  # current, velocity, position stand side by side
 NO_SECONDARY_ID = 253  # this value and above switch the secondary id off
 
 
@@ -51,18 +56,18 @@ class DynamixelServo:
     @property
     def servo_id(self) -> int:
         """The id it answers to."""
-        return self.table[Register.ID]
+        return self.table.bytes[_ID]
 
     @property
     def secondary_id(self) -> int | None:
         """The id whose writes it also obeys, silently; None when switched off."""
-        value = self.table[Register.SECONDARY_ID]
+        value = self.table.bytes[_SECONDARY_ID]
         return value if value < NO_SECONDARY_ID else None
 
     @property
     def has_torque(self) -> bool:
         """Tell whether the motor holds."""
-        return self.table[Register.TORQUE_ENABLE] == 1
+        return self.table.bytes[_TORQUE_ENABLE] == 1
 
     @property
     def direction(self) -> int:
@@ -131,10 +136,8 @@ class DynamixelServo:
 
     def publish(self, position_ticks: int, velocity_units: int, current_units: int) -> None:
         """Take over what the plant measured, in this servo's own units."""
-        self.table[Register.PRESENT_POSITION] = position_ticks
-        self.table[Register.PRESENT_VELOCITY] = velocity_units
-        self.table[Register.PRESENT_CURRENT] = current_units
-        self.table[Register.MOVING] = abs(velocity_units) > self.table[Register.MOVING_THRESHOLD]
+        measured = (current_units, velocity_units, position_ticks)
+        _PRESENT.pack_into(self.table.bytes, _PRESENT_AT, *measured)
 
     def aim_here(self) -> None:
         """Make the present position the goal."""

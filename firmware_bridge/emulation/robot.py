@@ -106,8 +106,9 @@ class ServoCoupling:
         self._leaders = np.array([first[joint] for joint in range(joints)])
         self._has_torque = np.zeros(joints, dtype=np.bool_)
 
-    def _units(self) -> JointUnits:
-        """Conversion per servo; made anew because a write may have reversed a servo."""
+        self._units = self._make_units()
+
+    def _make_units(self) -> JointUnits:
         return JointUnits(
             [servo.direction for servo in self._servos],
             [servo.mount.zero_offset_rad for servo in self._servos],
@@ -115,7 +116,8 @@ class ServoCoupling:
 
     def command(self) -> None:
         """Hand goals and torque of the servos to the plant."""
-        goal_rad = self._units().position_rad([servo.goal_ticks for servo in self._servos])
+        self._units = self._make_units()  # a write may have reversed a servo
+        goal_rad = self._units.position_rad([servo.goal_ticks for servo in self._servos])
         torque = np.array([servo.has_torque for servo in self._servos])
         self._has_torque[:] = False
         np.logical_or.at(self._has_torque, self._joints, torque)
@@ -124,7 +126,7 @@ class ServoCoupling:
 
     def publish(self) -> None:
         """Hand the plant's measurements to the servos."""
-        plant, joints, units = self._plant, self._joints, self._units()
+        plant, joints, units = self._plant, self._joints, self._units
         position = units.position_ticks(plant.position_rad[joints]).tolist()
         velocity = units.velocity_units(plant.velocity_rad_s[joints]).tolist()
         current = units.current_units(plant.current_ma[joints]).tolist()
