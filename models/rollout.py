@@ -13,9 +13,6 @@ import numpy as np
 from models.tasks import Plant, Task
 
 OBSERVATION_STEPS = 2
-EVALUATION_STREAM = 1
-"""First word of every evaluation seed. Demonstrations draw from [0, seed, ...] and evaluations
-from [1, seed], so that no start of an evaluation was ever seen in training."""
 
 Policy = Callable[[dict[str, np.ndarray]], np.ndarray]
 """From observations, (2, dim) each with the newest last, to absolute references, (H, joints) rad.
@@ -89,7 +86,7 @@ class History:
 
 
 def _rollout_on(plant: Plant, task: Task, policy: Policy, seed: int, execute: int) -> Result:
-    plant.reset(np.random.default_rng([EVALUATION_STREAM, seed]))
+    plant.reset(task.evaluation_rng(seed))
     success, history = task.make_success(), History()
     command, largest_step = np.array(task.home_rad, dtype=np.float64), 0.0
     chunk = np.empty((0, command.size))

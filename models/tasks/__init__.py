@@ -46,6 +46,9 @@ class Task(Protocol):
     def observe(self, plant: Any, command_rad: np.ndarray) -> dict[str, np.ndarray]:
         """One step of every observation feature, (dim,) float32 each, in raw units."""
 
+    def evaluation_rng(self, seed: int, episode: int = 0) -> np.random.Generator:
+        """Randomness of an evaluation's episode, apart from every demonstration's."""
+
     def generate(self, n: int, seed: int, workers: int = 1) -> Any:
         """Record n demonstrations of the expert; the same (n, seed) gives the same data."""
 

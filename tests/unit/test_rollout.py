@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from models.rollout import EVALUATION_STREAM, History, evaluate, rollout
+from models.rollout import History, evaluate, rollout
 from models.tasks import TASK_NAMES, get_task
-from models.tasks.viperx.demonstrations import TRAINING_STREAM
+from models.tasks.seeds import training_rng
 from models.tasks.viperx.expert import Expert, Style
 from models.tasks.viperx.kinematics import Kinematics
 
@@ -80,7 +80,17 @@ def test_an_evaluation_is_its_seeds_one_by_one_with_any_number_of_workers() -> N
 
 
 def test_evaluations_never_draw_from_the_seeds_of_demonstrations() -> None:
-    assert EVALUATION_STREAM != TRAINING_STREAM
+    trained = {training_rng(seed, 0, 0).integers(2**62) for seed in range(50)}
+    trained |= {
+        training_rng(seed, 0, attempt).integers(2**62) for attempt in range(3) for seed in range(50)
+    }
+    evaluated = {
+        TASK.evaluation_rng(seed, episode).integers(2**62)
+        for seed in range(50)
+        for episode in range(3)
+    }
+    assert len(evaluated) == 150
+    assert not trained & evaluated
 
 
 def test_a_policy_sees_two_steps_with_the_newest_last_and_one_chunk_per_horizon() -> None:

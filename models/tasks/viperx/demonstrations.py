@@ -8,12 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from models.tasks.seeds import training_rng
 from models.tasks.viperx.episode import Episode, Recorder
 from models.tasks.viperx.kinematics import Kinematics
 from models.tasks.viperx.plant import ViperXPlant
-
-TRAINING_STREAM = 0
-"""First word of every seed of a demonstration; evaluations use another, see `models.rollout`."""
 
 _MAX_ATTEMPTS = 20
 _COLUMNS = {
@@ -101,7 +99,7 @@ def _record_all(n: int, seed: int, workers: int) -> Iterator[tuple[Episode, int]
 def _record(index: int, seed: int) -> tuple[Episode, int]:
     """Episode `index` of a seed and how many attempts it took."""
     for attempt in range(_MAX_ATTEMPTS):
-        rng = np.random.default_rng([TRAINING_STREAM, seed, index, attempt])
+        rng = training_rng(seed, index, attempt)
         episode = Recorder(ViperXPlant(), Kinematics(), rng).record()
         if episode is not None:
             return episode, attempt + 1

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from models.tasks.seeds import evaluation_rng
 from models.tasks.viperx.lift import HOME_RAD, JOINT_NAMES, MAX_STEPS, RATE_HZ, LiftSuccess
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ class ViperXLift:
             "observation.environment_state": plant.cube_pose.astype(np.float32),
             "observation.command": np.asarray(command_rad, dtype=np.float32),
         }
+
+    def evaluation_rng(self, seed: int, episode: int = 0) -> np.random.Generator:
+        """Randomness of an evaluation's episode, apart from every demonstration's."""
+        return evaluation_rng(seed, episode)
 
     def generate(self, n: int, seed: int, workers: int = 1) -> Demonstrations:
         """Record n demonstrations; see `demonstrations.generate`."""
