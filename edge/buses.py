@@ -19,6 +19,7 @@ def build_bus(robot: Robot) -> JointBus:
         ids=tuple(joint.id for joint in robot.joints),
         directions=tuple(joint.direction for joint in robot.joints),
         zero_offsets_rad=tuple(joint.zero_rad for joint in robot.joints),
+        shadows={joint.id: joint.shadow_ids for joint in robot.joints if joint.shadow_ids},
         baud=bus.baud,
         fast_sync=bus.fast_sync_read,
         watchdog_ms=bus.watchdog_ms,

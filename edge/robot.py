@@ -50,7 +50,8 @@ class JointLimits(_Strict):
 class Joint(_Strict):
     """One joint: where its motor is, and how motor angle and joint angle relate.
 
-    joint angle = direction · motor angle − zero_rad, the motor's angle counted from its centre.
+    joint angle = direction · motor angle + zero_rad, the motor's angle counted from its centre.
+    ``shadow_ids``: further motors on the same joint that obey this one's id and never answer.
     ``max_tracking_error_rad``: measured and commanded position further apart than this stop the
     arm; null for a joint that is meant to press, as a gripper is.
     """
@@ -59,6 +60,7 @@ class Joint(_Strict):
     group: Literal["arm", "gripper"]
     bus: Name
     id: int = Field(ge=0, le=252)
+    shadow_ids: tuple[int, ...] = ()
     direction: Literal[1, -1] = 1
     zero_rad: Finite = Field(default=0.0, ge=-math.pi, le=math.pi)
     home_rad: Finite

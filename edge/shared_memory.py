@@ -80,6 +80,11 @@ class Mailbox:
         self._seen = 0
         self._copy: Record = np.zeros((), dtype)
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Layout of the record."""
+        return self._region.dtype
+
     def post(self, record: Record) -> None:
         """Make ``record`` the newest."""
         self._region.write(record)

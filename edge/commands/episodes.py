@@ -1,0 +1,169 @@
+"""Episodes: home the arm, lay the cube, let the policy work, see whether it succeeded."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from edge.errors import RunError
+from edge.ladder import Mode, Rung
+from edge.rates import NS_PER_S, SUPERVISOR_HZ, period_ns
+from edge.realtime import sleep_until
+from edge.recorder import Recorder
+from edge.records import Channels
+from edge.report import Report
+from edge.session import Session
+from edge.shared_memory import Mailbox, Record
+from edge.supervisor import Supervisor
+
+READY_TIMEOUT_S = 5.0  # from the servo's start to an observation that can be planned from
+HOME_TIMEOUT_S = 15.0
+STUCK_S = 3.0  # held by a stop for so long: the run has failed
+SETTLE_S = 0.3  # the cube comes to rest after it was laid
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a watcher sees: the run's figures so far and the newest tick."""
+
+    episode: int
+    episodes: int
+    outcomes: tuple[bool | None, ...]
+    report: Report
+    tick: Record | None
+    pids: dict[str, int | None]
+    events: tuple[str, ...]
+
+
+class Watcher(Protocol):
+    """Shows a run while it goes on."""
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Take in the newest state; called at the supervisor's rate."""
+
+
+class EpisodeRun:
+    """One run of several episodes on started processes; records everything as it goes.
+
+    ``place`` and ``truth`` are the plant's records, or None on a real robot: there the cube is laid
+    by a person and nobody counts successes.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        supervisor: Supervisor,
+        channels: Channels,
+        recorder: Recorder,
+        watchers: list[Watcher],
+        place: Mailbox | None,
+        truth: Mailbox | None,
+    ) -> None:
+        self.report = Report(session.robot)
+        self._supervisor = supervisor
+        self._channels = channels
+        self._recorder = recorder
+        self._watchers = watchers
+        self._place = place
+        self._truth = truth
+        self._tick: Record | None = None
+        self._outcomes: list[bool | None] = []
+        self._events: list[str] = []
+        self._episodes = 0
+        self._next_ns = time.monotonic_ns()
+
+    def run(self, episodes: int, seconds: float) -> None:
+        """Run them all, each at most so long. Raises RunError where the robot cannot go on."""
+        self._episodes = episodes
+        self._wait(lambda tick: tick["reason"] == b"not engaged", READY_TIMEOUT_S, "not ready")
+        for episode in range(1, episodes + 1):
+            self._supervisor.command(Mode.HOME, episode)
+            self._wait(_is_home, HOME_TIMEOUT_S, "did not reach the start posture")
+            self._lay_cube(episode)
+            self._supervisor.command(Mode.POLICY, episode)
+            succeeded = self._until_success(episode, seconds)
+            self._outcomes.append(succeeded)
+            self.report.episodes += 1
+            self.report.successes += bool(succeeded)
+            self._event("episode", "success" if succeeded else "no success")
+        self._supervisor.command(Mode.HOME, episodes)
+        self._wait(_is_home, HOME_TIMEOUT_S, "did not reach the start posture")
+
+    def drain(self) -> None:
+        """Take in everything published so far."""
+        for tick in self._channels.ticks.drain():
+            self.report.add_tick(tick)
+            self._recorder.tick(tick)
+            self._tick = tick
+        for plan in self._channels.plans.drain():
+            self.report.add_plan(plan)
+            self._recorder.plan(plan)
+
+    def _pump(self) -> None:
+        """One turn of the supervisor's loop."""
+        self._next_ns = max(self._next_ns + period_ns(SUPERVISOR_HZ), time.monotonic_ns())
+        sleep_until(self._next_ns)
+        happened = self._supervisor.look_after(time.monotonic_ns())
+        if happened:
+            self.report.planner_restarts += 1
+            self._event("planner", happened)
+        self.drain()
+        snapshot = Snapshot(
+            episode=len(self._outcomes) + 1,
+            episodes=self._episodes,
+            outcomes=tuple(self._outcomes),
+            report=self.report,
+            tick=self._tick,
+            pids=self._supervisor.pids,
+            events=tuple(self._events[-3:]),
+        )
+        for watcher in self._watchers:
+            watcher.update(snapshot)
+
+    def _wait(self, done: Any, seconds: float, complaint: str) -> None:
+        give_up_ns = time.monotonic_ns() + round(seconds * NS_PER_S)
+        while True:
+            self._pump()
+            if self._tick is not None and done(self._tick):
+                return
+            if time.monotonic_ns() > give_up_ns:
+                raise RunError(f"{complaint}: {self._reason()}")
+
+    def _lay_cube(self, episode: int) -> None:
+        if self._place is None:
+            return
+        record = np.zeros((), self._place.dtype)
+        record["episode"] = episode
+        self._place.post(record)
+        settled_ns = time.monotonic_ns() + round(SETTLE_S * NS_PER_S)
+        while time.monotonic_ns() < settled_ns:
+            self._pump()
+
+    def _until_success(self, episode: int, seconds: float) -> bool | None:
+        """Whether the referee saw a success in time; None where there is no referee."""
+        end_ns = time.monotonic_ns() + round(seconds * NS_PER_S)
+        held_since_ns = time.monotonic_ns()
+        while time.monotonic_ns() < end_ns:
+            self._pump()
+            truth = self._truth.latest() if self._truth is not None else None
+            if truth is not None and int(truth["episode"]) == episode and truth["succeeded"]:
+                return True
+            if self._tick is None or int(self._tick["rung"]) != Rung.HOLD:
+                held_since_ns = time.monotonic_ns()
+            if time.monotonic_ns() - held_since_ns > STUCK_S * NS_PER_S:
+                raise RunError(f"held for {STUCK_S:g} s: {self._reason()}")
+        return False if self._truth is not None else None
+
+    def _reason(self) -> str:
+        return "no tick yet" if self._tick is None else bytes(self._tick["reason"]).decode()
+
+    def _event(self, event: str, reason: str) -> None:
+        self._events.append(f"{event}: {reason}")
+        self._recorder.event(event, reason, time.monotonic_ns())
+
+
+def _is_home(tick: Record) -> bool:
+    return bool(tick["at_home"]) and int(tick["rung"]) == Rung.HOLD

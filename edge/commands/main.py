@@ -1,0 +1,42 @@
+"""The console script: one verb a command, errors as one line, exit codes 0, 1 and 2."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from edge.commands.run import run
+from edge.errors import OatEdgeError
+from firmware_bridge.errors import BridgeError
+
+app = typer.Typer(
+    name="oat-edge",
+    help="Runs Ordered Action Tokenization policies onboard: anytime, safe, before the deadline.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(run)
+
+
+@app.callback()
+def _root() -> None:
+    """Keeps verbs as verbs even where there is only one."""
+
+
+def main() -> None:
+    """Entry of ``oat-edge``."""
+    try:
+        app()
+    except OatEdgeError as error:
+        sys.exit(_fail(str(error), error.exit_code))
+    except BridgeError as error:
+        sys.exit(_fail(str(error), 1))
+    except KeyboardInterrupt:
+        sys.exit(_fail("interrupted", 130))
+
+
+def _fail(line: str, code: int) -> int:
+    print(f"oat-edge: {line}", file=sys.stderr)
+    return code

@@ -1,0 +1,94 @@
+"""The plant process: MuJoCo physics behind emulated servos, a tracker, and the task's referee.
+
+It is hardware to the runtime: a tty, and datagrams with the pose of the cube. What only a person
+beside the robot could do or know (lay the cube anew, see that it was lifted) goes over two records
+of its own, ``place`` and ``truth``.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+
+import numpy as np
+
+from edge.commands.plant_records import PLACE, TRUTH
+from edge.process import make_real_time, ready
+from edge.rates import SUCCESS_HZ, TRACKER_HZ, period_ns
+from edge.robot import RealTime
+from edge.session import Session
+from edge.shared_memory import Mailbox
+from edge.tracker import encode
+from firmware_bridge.emulation.chains import viperx_chain
+from firmware_bridge.emulation.paced_pty import PacedPty
+from firmware_bridge.emulation.robot import EmulatedRobot
+from models.rollout import EVALUATION_STREAM
+from models.tasks import get_task
+
+PRIORITY = 70  # hardware does not wait for software: above the planner, below the servo
+
+
+def run(session: Session) -> None:
+    """Serve until ended by a signal, or until the session's directory is gone."""
+    (bus,) = session.robot.buses.values()
+    (tracker,) = session.robot.trackers.values()
+    endpoint = PacedPty(bus.baud, Path(bus.port))
+    try:
+        Stage(session, endpoint, tracker.socket).run()
+    finally:
+        endpoint.close()
+
+
+class Stage:
+    """The plant, its servos, the tracker and the referee, in one loop."""
+
+    def __init__(self, session: Session, endpoint: PacedPty, tracker: str) -> None:
+        self._session = session
+        self._task = get_task(session.robot.plant or "")
+        self._plant = self._task.make_plant()
+        self._plant.reset(np.random.default_rng(session.seed))
+        self._robot = EmulatedRobot(self._plant, viperx_chain(), endpoint)
+        self._robot.hold()
+        self._success = self._task.make_success()
+        self._place = Mailbox(session.file("place"), PLACE)
+        self._truth_box = Mailbox(session.file("truth"), TRUTH)
+        self._truth = np.zeros((), TRUTH)
+        self._tracker = tracker
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+
+    def run(self) -> None:
+        """Physics and bus all the time; tracker and referee at their own rates."""
+        make_real_time(self._session, "plant", RealTime(priority=PRIORITY))
+        ready(self._session, "plant")
+        now_ns = time.monotonic_ns()
+        track_ns, judge_ns = now_ns, now_ns
+        while self._session.directory.exists():
+            self._robot.run_until(min(track_ns, judge_ns))
+            if time.monotonic_ns() >= track_ns:
+                self._send_pose()
+                track_ns += period_ns(TRACKER_HZ)
+            if time.monotonic_ns() >= judge_ns:
+                self._judge()
+                judge_ns += period_ns(SUCCESS_HZ)
+
+    def _send_pose(self) -> None:
+        pose = np.asarray(self._plant.cube_pose, np.float32)
+        try:
+            self._socket.sendto(encode(time.monotonic_ns(), pose), self._tracker)
+        except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
+            return  # nobody listens yet, or not fast enough: a tracker does not care
+
+    def _judge(self) -> None:
+        """Lay the cube anew when asked to; say whether it has been lifted since."""
+        asked = self._place.take()
+        if asked is not None:
+            episode = int(asked["episode"])
+            seeds = [EVALUATION_STREAM, self._session.seed, episode]
+            self._plant.place_cube(np.random.default_rng(seeds))
+            self._success = self._task.make_success()
+            self._truth["episode"] = episode
+        self._truth["succeeded"] = self._success.update(self._plant)
+        self._truth["height_m"] = self._plant.cube_height_m
+        self._truth["slipped_ns"] = self._robot.slipped_ns
+        self._truth_box.post(self._truth)

@@ -1,0 +1,164 @@
+"""What a person sees of a run: the live view in the terminal, the summary, the status file."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from edge.commands.episodes import Snapshot
+from edge.commands.status_file import StatusFile
+from edge.ladder import Mode, Rung
+from edge.rates import NS_PER_MS, NS_PER_US, VIEW_HZ
+from edge.report import Report, quantile
+from edge.robot import Robot
+from edge.shared_memory import Record
+
+RECENT_TICKS = 400
+BAR_WIDTH = 28
+RUNG_STYLE = {
+    Rung.FULL: "bold green",
+    Rung.PREFIX: "green",
+    Rung.TAIL: "yellow",
+    Rung.DECELERATE: "bold yellow",
+    Rung.HOLD: "cyan",
+    Rung.RAMP: "blue",
+    Rung.DISENGAGED: "dim",
+}
+
+
+class StatusWatcher:
+    """Writes every snapshot to a status file."""
+
+    def __init__(self, file: StatusFile) -> None:
+        self._file = file
+
+    def update(self, snapshot: Snapshot) -> None:
+        """See ``Watcher.update``."""
+        tick = snapshot.tick
+        self._file.write(
+            {
+                "pids": snapshot.pids,
+                "rung": _rung(tick).label,
+                "mode": Mode(int(tick["mode"])).name.lower() if tick is not None else "idle",
+                "reason": bytes(tick["reason"]).decode() if tick is not None else "",
+                "episode": snapshot.episode,
+                "episodes": snapshot.episodes,
+                "successes": snapshot.report.successes,
+                "prefix": int(tick["prefix"]) if tick is not None else 0,
+                "planner_restarts": snapshot.report.planner_restarts,
+            }
+        )
+
+
+class LiveView:
+    """Redraws the terminal at ``VIEW_HZ``; a context manager that leaves the last picture."""
+
+    def __init__(self, robot: Robot, tokens: int) -> None:
+        self._robot = robot
+        self._tokens = tokens
+        self._live = Live(Text("starting …"), refresh_per_second=VIEW_HZ)
+
+    def __enter__(self) -> LiveView:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def update(self, snapshot: Snapshot) -> None:
+        """See ``Watcher.update``."""
+        self._live.update(self._draw(snapshot))
+
+    def _draw(self, snapshot: Snapshot) -> Panel:
+        body = Table.grid(padding=(0, 3))
+        body.add_row(self._joints(snapshot.tick), self._figures(snapshot))
+        parts: list[Any] = [_headline(snapshot), "", body]
+        if snapshot.events:
+            parts += ["", Text("\n".join(snapshot.events), style="dim")]
+        title = f"oat-edge · {self._robot.name} · {self._robot.servo.rate_hz} Hz"
+        return Panel(Group(*parts), title=title, width=92)
+
+    def _joints(self, tick: Record | None) -> Table:
+        table = Table(box=None, header_style="dim")
+        for heading in ("joint", "measured", "command"):
+            table.add_column(heading, justify="left" if heading == "joint" else "right")
+        for index, joint in enumerate(self._robot.joints):
+            if tick is None:
+                table.add_row(joint.name, "-", "-")
+                continue
+            engaged = _rung(tick) is not Rung.DISENGAGED
+            command = f"{tick['command'][index]:+.3f}" if engaged else "-"
+            table.add_row(joint.name, f"{tick['measured'][index]:+.3f}", command)
+        table.caption = "rad"
+        return table
+
+    def _figures(self, snapshot: Snapshot) -> Group:
+        report = snapshot.report
+        return Group(_timing(report), "", _histogram(report, self._tokens))
+
+
+def print_summary(summary: dict[str, Any]) -> None:
+    """The figures of a finished run, as a table on standard output."""
+    table = Table(title="run", show_header=False, box=None, padding=(0, 2))
+    for key, value in summary.items():
+        shown = (
+            ", ".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        )
+        table.add_row(key.replace("_", " "), "-" if shown is None else str(shown))
+    Console().print(table)
+
+
+def _headline(snapshot: Snapshot) -> Text:
+    text = Text()
+    rung = _rung(snapshot.tick)
+    done = len(snapshot.outcomes)
+    text.append(f"episode {min(done + 1, snapshot.episodes)}/{snapshot.episodes}  ")
+    for outcome in snapshot.outcomes[-40:]:
+        text.append("●" if outcome else "○", style="green" if outcome else "red")
+    text.append("  rung ").append(f"{rung.label:<10}", style=RUNG_STYLE[rung])
+    if snapshot.tick is not None:
+        text.append(bytes(snapshot.tick["reason"]).decode(), style="dim")
+    return text
+
+
+def _timing(report: Report) -> Table:
+    table = Table.grid(padding=(0, 2))
+    lateness = report.lateness_ns[-RECENT_TICKS:]
+    plans = report.plan_ns[-RECENT_TICKS:]
+    table.add_row("ticks", f"{report.ticks}", f"late {report.late_ticks}")
+    table.add_row("wake-up", _times(lateness, NS_PER_US, "µs"))
+    table.add_row("plan", _times(plans, NS_PER_MS, "ms"), f"late {report.late_plans}")
+    return table
+
+
+def _times(values_ns: list[int], unit_ns: int, unit: str) -> str:
+    middle, high = quantile(values_ns, 0.5, unit_ns), quantile(values_ns, 0.99, unit_ns)
+    if middle is None or high is None:
+        return "-"
+    return f"p50 {middle:.2f}  p99 {high:.2f} {unit}"
+
+
+def _histogram(report: Report, tokens: int) -> Table:
+    """Plans by prefix length."""
+    table = Table.grid(padding=(0, 1))
+    most = max(report.prefixes.values(), default=1)
+    for prefix in range(1, tokens + 1):
+        count = report.prefixes[prefix]
+        bar = "█" * round(BAR_WIDTH * count / most)
+        table.add_row(f"k={prefix}", Text(f"{bar:<{BAR_WIDTH}}", style="green"), f"{count}")
+    return table
+
+
+def _rung(tick: Record | None) -> Rung:
+    return Rung.DISENGAGED if tick is None else Rung(int(tick["rung"]))

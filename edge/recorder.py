@@ -1,0 +1,110 @@
+"""The recorder: writes what the servo and the planner publish to an MCAP log that Foxglove opens.
+
+Topics, all JSON with a schema: ``/servo/tick``, ``/planner/plan``, ``/event``. Log times are wall
+clock (an offset taken once); ``*_ns`` fields are monotonic. The robot and the session stand in the
+log's metadata.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from mcap.writer import CompressionType, Writer
+
+from edge.errors import RunError
+from edge.ladder import Mode, Rung
+from edge.records import plan_dtype, tick_dtype
+from edge.session import Session
+from edge.shared_memory import Record
+
+TICK_TOPIC, PLAN_TOPIC, EVENT_TOPIC = "/servo/tick", "/planner/plan", "/event"
+
+
+class Recorder:
+    """Appends to one log; use as a context manager, so that the log is closed whole."""
+
+    def __init__(self, path: Path, session: Session, tokens: int) -> None:
+        """Raises RunError that names the path if it cannot be written."""
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("xb")
+        except OSError as error:
+            raise RunError(f"log {path}: {error.strerror}") from error
+        self._writer = Writer(self._file, compression=CompressionType.NONE)
+        self._writer.start(profile="", library="oat-edge")
+        self._offset_ns = time.time_ns() - time.monotonic_ns()
+        self._sequence = 0
+        self._last_rung = ""
+        robot = session.robot
+        self._writer.add_metadata("session", {"session": session.model_dump_json()})
+        fields = _schema(tick_dtype(len(robot.joints))), _schema(plan_dtype(tokens))
+        self._tick = self._channel(TICK_TOPIC, fields[0] | {"rung": {"type": "string"}})
+        self._plan = self._channel(PLAN_TOPIC, fields[1])
+        text = {"type": "string"}
+        self._event = self._channel(EVENT_TOPIC, {"event": text, "reason": text, "rung": text})
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._writer.finish()  # type: ignore[no-untyped-call]
+        self._file.close()
+
+    def tick(self, tick: Record) -> None:
+        """Log one tick, and the change of rung if it brought one."""
+        message = _plain(tick)
+        message["rung"] = Rung(int(tick["rung"])).label
+        message["mode"] = Mode(int(tick["mode"])).name.lower()
+        self._write(self._tick, int(tick["due_ns"]), message)
+        if message["rung"] != self._last_rung:
+            self._last_rung = message["rung"]
+            self.event("rung", message["reason"], int(tick["due_ns"]))
+
+    def plan(self, plan: Record) -> None:
+        """Log one plan."""
+        self._write(self._plan, int(plan["published_ns"]), _plain(plan))
+
+    def event(self, event: str, reason: str, now_ns: int) -> None:
+        """Log an event: what happened, why, and on which rung."""
+        message = {"event": event, "reason": reason, "rung": self._last_rung}
+        self._write(self._event, now_ns, message)
+
+    def _channel(self, topic: str, properties: dict[str, Any]) -> int:
+        schema = {"type": "object", "properties": properties}
+        name = topic.strip("/").replace("/", ".")
+        number = self._writer.register_schema(name, "jsonschema", json.dumps(schema).encode())
+        return self._writer.register_channel(topic, "json", number)
+
+    def _write(self, channel: int, now_ns: int, message: dict[str, Any]) -> None:
+        self._sequence += 1
+        stamp_ns = now_ns + self._offset_ns
+        data = json.dumps(message, separators=(",", ":")).encode()
+        self._writer.add_message(channel, stamp_ns, data, stamp_ns, self._sequence)
+
+
+def _plain(record: Record) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name in record.dtype.names or ():
+        value = record[name].tolist()
+        values[name] = value.decode(errors="replace") if isinstance(value, bytes) else value
+    return values
+
+
+def _schema(dtype: Any) -> dict[str, Any]:
+    properties: dict[str, Any] = {}
+    for name in dtype.names:
+        field = dtype[name]
+        kind = {"i": "integer", "f": "number", "S": "string"}[field.base.kind]
+        element = {"type": kind}
+        properties[name] = {"type": "array", "items": element} if field.shape else element
+    return properties

@@ -1,0 +1,132 @@
+"""The figures of a run, gathered from the servo's ticks and the planner's plans."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from edge.ladder import Rung
+from edge.rates import NS_PER_MS, NS_PER_US
+from edge.robot import Robot
+from edge.safety import Limits
+from edge.shared_memory import Record
+
+TOLERANCE = 1e-9
+
+
+class LimitAudit:
+    """Checks the commands that were sent against the limits, independently of the safety filter."""
+
+    def __init__(self, limits: Limits, period_s: float) -> None:
+        self.violations = 0
+        self.max_step_rad = 0.0
+        self._limits = limits
+        self._period_s = period_s
+        self._tick = -1
+        self._command = np.zeros_like(limits.lower_rad)
+        self._velocity = np.zeros_like(limits.lower_rad)
+
+    def add(self, tick: Record) -> None:
+        """Audit one tick: position always; velocity and acceleration against the tick before it."""
+        if not tick["sent"]:
+            self._tick = -1
+            return
+        command = tick["command"]
+        limits = self._limits
+        outside = command < limits.lower_rad - TOLERANCE
+        outside |= command > limits.upper_rad + TOLERANCE
+        velocity = np.full_like(command, np.nan)
+        if int(tick["tick"]) == self._tick + 1:
+            velocity = (command - self._command) / self._period_s
+            change = np.abs(velocity - self._velocity) / self._period_s
+            outside |= np.abs(velocity) > limits.velocity_rad_s * (1 + TOLERANCE)
+            outside |= change > limits.acceleration_rad_s2 * (1 + TOLERANCE) + 1e-6
+            self.max_step_rad = max(self.max_step_rad, float(np.abs(command - self._command).max()))
+        self.violations += int(outside.any())
+        self._tick = int(tick["tick"])
+        self._command = command.copy()
+        self._velocity = velocity
+
+
+class Report:
+    """Counts over a run. ``late_ticks``: their command left after the next tick was due."""
+
+    def __init__(self, robot: Robot) -> None:
+        self.episodes = 0
+        self.successes = 0
+        self.ticks = 0
+        self.late_ticks = 0
+        self.skipped = 0
+        self.plans = 0
+        self.late_plans = 0
+        self.planner_restarts = 0
+        self.prefixes: Counter[int] = Counter()
+        self.rungs: Counter[str] = Counter()
+        self.lateness_ns: list[int] = []
+        self.plan_ns: list[int] = []
+        self._ages_ns: list[int] = []
+        self._plan_ages_ns: list[int] = []
+        self._audit = LimitAudit(Limits.of(robot), 1.0 / robot.servo.rate_hz)
+
+    def add_tick(self, tick: Record) -> None:
+        """Count one servo tick; those before engaging count for nothing."""
+        self._audit.add(tick)
+        rung = Rung(int(tick["rung"]))
+        if rung is Rung.DISENGAGED:
+            return
+        self.ticks += 1
+        self.late_ticks += int(tick["overrun"])
+        self.skipped = int(tick["skipped"])
+        self.rungs[rung.label] += 1
+        self.lateness_ns.append(int(tick["late_ns"]))
+        self._ages_ns.append(int(tick["state_age_ns"]))
+        if rung <= Rung.TAIL:
+            self._plan_ages_ns.append(int(tick["plan_age_ns"]))
+
+    def add_plan(self, plan: Record) -> None:
+        """Count one plan."""
+        self.plans += 1
+        self.late_plans += int(plan["late"])
+        self.prefixes[int(plan["prefix"])] += 1
+        self.plan_ns.append(int(plan["published_ns"]) - int(plan["observed_ns"]))
+
+    @property
+    def mean_prefix(self) -> float | None:
+        """Mean prefix length over all plans; None before the first."""
+        if not self.plans:
+            return None
+        return sum(prefix * count for prefix, count in self.prefixes.items()) / self.plans
+
+    def summary(self) -> dict[str, Any]:
+        """Everything as plain JSON values; quantiles are null where nothing was counted."""
+        mean = self.mean_prefix
+        return {
+            "episodes": self.episodes,
+            "successes": self.successes,
+            "ticks": self.ticks,
+            "late_ticks": self.late_ticks,
+            "skipped_ticks": self.skipped,
+            "wake_late_p50_us": quantile(self.lateness_ns, 0.5, NS_PER_US),
+            "wake_late_p99_us": quantile(self.lateness_ns, 0.99, NS_PER_US),
+            "plans": self.plans,
+            "late_plan_share": self.late_plans / self.plans if self.plans else None,
+            "plan_p50_us": quantile(self.plan_ns, 0.5, NS_PER_US),
+            "plan_p99_us": quantile(self.plan_ns, 0.99, NS_PER_US),
+            "mean_prefix": round(mean, 3) if mean is not None else None,
+            "prefix_counts": {str(k): self.prefixes[k] for k in sorted(self.prefixes)},
+            "ladder": {r.label: self.rungs[r.label] for r in Rung if self.rungs[r.label]},
+            "max_command_step_rad": self._audit.max_step_rad,
+            "limit_violations": self._audit.violations,
+            "observation_age_p99_ms": quantile(self._ages_ns, 0.99, NS_PER_MS),
+            "plan_age_p99_ms": quantile(self._plan_ages_ns, 0.99, NS_PER_MS),
+            "planner_restarts": self.planner_restarts,
+        }
+
+
+def quantile(values_ns: list[int], share: float, unit_ns: int) -> float | None:
+    """A quantile of times in another unit, to three decimals; None of nothing."""
+    if not values_ns:
+        return None
+    return round(float(np.quantile(np.asarray(values_ns), share)) / unit_ns, 3)
