@@ -11,6 +11,18 @@ from multiprocessing import get_context
 import numpy as np
 
 from models.tasks import Plant, Task
+from models.tasks.seeds import EVALUATION_STREAM
+
+__all__ = [
+    "EVALUATION_STREAM",
+    "OBSERVATION_STEPS",
+    "Evaluation",
+    "History",
+    "Policy",
+    "Result",
+    "evaluate",
+    "rollout",
+]
 
 OBSERVATION_STEPS = 2
 

@@ -6,14 +6,14 @@ evaluations from [1, seed, episode], so no start of an evaluation was ever seen 
 
 import numpy as np
 
-_TRAINING, _EVALUATION = 0, 1
+TRAINING_STREAM, EVALUATION_STREAM = 0, 1
 
 
 def training_rng(seed: int, index: int, attempt: int) -> np.random.Generator:
     """Randomness of one attempt at demonstration `index`."""
-    return np.random.default_rng([_TRAINING, seed, index, attempt])
+    return np.random.default_rng([TRAINING_STREAM, seed, index, attempt])
 
 
 def evaluation_rng(seed: int, episode: int = 0) -> np.random.Generator:
     """Randomness of one episode of an evaluation."""
-    return np.random.default_rng([_EVALUATION, seed, episode])
+    return np.random.default_rng([EVALUATION_STREAM, seed, episode])
