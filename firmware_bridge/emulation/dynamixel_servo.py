@@ -112,14 +112,18 @@ class DynamixelServo:
         low, high = FIELDS[register].low, FIELDS[register].high
         if low is None or high is None or (register < EEPROM_END and self.has_torque):
             return ErrorNumber.ACCESS
-        watchdog_tripped = self.table[Register.BUS_WATCHDOG] == WATCHDOG_TRIPPED
-        if not low <= value <= high or (register in GOALS and watchdog_tripped):
+        if not low <= value <= high or self._is_locked_by_watchdog(register, value):
             return ErrorNumber.DATA_RANGE
         if register == Register.GOAL_POSITION and not self._within_position_limits(value):
             return ErrorNumber.DATA_LIMIT
         if register == Register.TORQUE_ENABLE and value and self.alert:
             return ErrorNumber.RESULT_FAIL  # a servo that shut down wants a reboot first
         return ErrorNumber.NONE
+
+    def _is_locked_by_watchdog(self, register: Register, value: int) -> bool:
+        if self.table[Register.BUS_WATCHDOG] != WATCHDOG_TRIPPED:
+            return False
+        return register in GOALS or (register == Register.BUS_WATCHDOG and value != 0)
 
     def _within_position_limits(self, ticks: int) -> bool:
         if self.table[Register.OPERATING_MODE] != OperatingMode.POSITION:
