@@ -39,7 +39,7 @@ def build_decode(tokenizer: OATTokenizer, steps: int) -> onnx.ModelProto:
             x = _self_attention(g, layer, x, steps, g.constant(mask, "mask"))
         x = _cross_attention(g, layer, x, steps, keys[index], values[index])
         x = _feed_forward(g, layer, x)
-    action = _unnormalise(g, tokenizer, x)
+    action = _actions(g, tokenizer, x)
     g.output(g.reshape(action, 1, steps, c.action_dim), "action", (1, steps, c.action_dim))
     return g.build()
 
@@ -58,18 +58,18 @@ def _start(tokenizer: OATTokenizer, steps: int) -> tuple[np.ndarray, np.ndarray]
 def _memory(g: GraphBuilder, tokenizer: OATTokenizer) -> tuple[list[str], list[str]]:
     """Keys (nh, hs, M) and values (nh, M, hs) per layer, from tokens, prefix and command.
 
-    Each memory row is linear in a short feature vector: the code, a flag for "masked" and the
-    command. So keys and values of all layers come from two small products.
+    Each memory row is linear in a short feature vector: the code, a one-hot of the row if it is
+    masked, and the command. So keys and values of all layers come from two small products.
     """
     c = tokenizer.config
     table, mapping, shift = _memory_map(tokenizer)
-    index = g.constant(np.arange(c.num_tokens)[None], "index")
-    kept = g.op("Less", index, "prefix")
-    masked = g.constant(np.array(c.codebook_size), "masked")
+    index = np.arange(c.num_tokens)[None]
+    kept = g.op("Less", g.constant(index, "index"), "prefix")
+    masked = g.constant(c.codebook_size + index, "masked")
     rows = g.op("Gather", g.constant(table, "codes"), g.op("Where", kept, "tokens", masked))
     rows = g.reshape(rows, c.num_tokens, -1)  # (R, F)
     if c.conditioned_on_command:
-        blank = g.constant(np.zeros((1, len(c.levels) + 1)), "blank")
+        blank = g.constant(np.zeros((1, table.shape[1] - c.action_dim)), "blank")
         rows = g.op("Concat", rows, g.op("Concat", blank, "command", axis=1), axis=0)
     columns = g.transpose(rows, 1, 0)  # (F, M)
     weights = [_key_value_weights(layer) for layer in tokenizer.decoder.decoder["layers"]]
@@ -84,22 +84,30 @@ def _memory(g: GraphBuilder, tokenizer: OATTokenizer) -> tuple[list[str], list[s
 
 
 def _memory_map(tokenizer: OATTokenizer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Table (codebook + 1, F), mapping (F, C), shift (M, C): memory = features @ mapping + shift."""
+    """Table (codebook + R, F), mapping (F, C), shift (M, C): memory = rows @ mapping + shift."""
     c, decoder = tokenizer.config, tokenizer.decoder
     proj = decoder.latent_proj["proj"]
     codes = tokenizer.quantizer.codes(torch.arange(c.codebook_size))
-    width = len(c.levels) + 1 + c.action_dim * c.conditioned_on_command
-    table = np.zeros((c.codebook_size + 1, width))
-    table[:-1, : len(c.levels)] = array(codes)
-    table[-1, len(c.levels)] = 1.0
-    flag = decoder.nested_dropout.dropout_mask_token - proj.bias
-    mapping = [proj.weight.T, flag[None]]
-    shift = decoder.latent_pos_emb()[0] + proj.bias
+    blocks = [array(codes), np.eye(c.num_tokens)]
+    if c.conditioned_on_command:
+        blocks.append(np.zeros((0, c.action_dim)))
+    shift = decoder.latent_pos_emb()[0] + proj.bias  # (R, C)
+    mapping = [proj.weight.T, decoder.nested_dropout.dropout_mask_token - shift]
     if c.conditioned_on_command:
         emb, norm = decoder.command_emb, tokenizer.normalizer
         mapping.append((emb.weight * norm.scale).T)
         shift = torch.cat([shift, emb(norm.offset)[None]])
-    return table, array(torch.cat(mapping)), array(shift)
+    return _block_diagonal(blocks), array(torch.cat(mapping)), array(shift)
+
+
+def _block_diagonal(blocks: list[np.ndarray]) -> np.ndarray:
+    """Blocks (r, c) side by side and below one another, zeros elsewhere."""
+    table = np.zeros(np.sum([block.shape for block in blocks], axis=0))
+    row = column = 0
+    for block in blocks:
+        table[row : row + block.shape[0], column : column + block.shape[1]] = block
+        row, column = row + block.shape[0], column + block.shape[1]
+    return table
 
 
 def _key_value_weights(layer: nn.TransformerDecoderLayer) -> tuple[np.ndarray, np.ndarray]:
@@ -131,7 +139,7 @@ def _self_attention(
     _, wk, wv = attention.in_proj_weight.chunk(3)
     weight = array(torch.cat([wq, wk, wv]).T)
     bias = array(torch.cat([bq, torch.zeros(2 * len(bq))]))
-    qkv = g.linear(_norm(g, layer.norm1, x), weight, bias)  # (H, 3C)
+    qkv = g.linear(g.layer_norm(x, layer.norm1), weight, bias)  # (H, 3C)
     qkv = g.transpose(g.reshape(qkv, steps, 3, heads, size), 1, 2, 0, 3)  # (3, nh, H, hs)
     q, k, v = g.split_op("Split", 3, qkv, axis=0)
     scores = g.op("MatMul", q, g.transpose(k, 0, 1, 3, 2))  # (1, nh, H, H)
@@ -148,7 +156,7 @@ def _cross_attention(
     attention = layer.multihead_attn
     heads, size = attention.num_heads, attention.head_dim
     wq, bq = _queries(attention)
-    q = g.linear(_norm(g, layer.norm2, x), array(wq.T), array(bq))
+    q = g.linear(g.layer_norm(x, layer.norm2), array(wq.T), array(bq))
     q = g.transpose(g.reshape(q, steps, heads, size), 1, 0, 2)  # (nh, H, hs)
     weights = g.op("Softmax", g.op("MatMul", q, k), axis=-1)
     y = g.transpose(g.op("MatMul", weights, v), 1, 0, 2)
@@ -157,21 +165,17 @@ def _cross_attention(
 
 
 def _feed_forward(g: GraphBuilder, layer: nn.TransformerDecoderLayer, x: str) -> str:
-    y = _norm(g, layer.norm3, x)
+    y = g.layer_norm(x, layer.norm3)
     y = g.gelu(g.linear(y, array(layer.linear1.weight).T, array(layer.linear1.bias)))
     return g.op("Add", x, g.linear(y, array(layer.linear2.weight).T, array(layer.linear2.bias)))
 
 
-def _norm(g: GraphBuilder, norm: nn.LayerNorm, x: str) -> str:
-    return g.layer_norm(x, array(norm.weight), array(norm.bias), norm.eps)
-
-
-def _unnormalise(g: GraphBuilder, tokenizer: OATTokenizer, x: str) -> str:
+def _actions(g: GraphBuilder, tokenizer: OATTokenizer, x: str) -> str:
     """The head and the inverse normaliser in one product; clamped to the normaliser's range."""
-    head, norm = tokenizer.decoder.head["proj"], tokenizer.normalizer
-    weight = array(head.weight.T / norm.scale)
-    bias = array((head.bias - norm.offset) / norm.scale)
+    head, norm = tokenizer.decoder.head, tokenizer.normalizer
+    weight = array(head.proj.weight.T / norm.scale)
+    bias = array((head.proj.bias - norm.offset) / norm.scale)
     low, high = (norm.inverse(torch.full_like(norm.scale, sign)) for sign in (-1.0, 1.0))
-    action = g.linear(x, weight, bias)
+    action = g.linear(g.layer_norm(x, head.norm), weight, bias)
     action = g.op("Max", action, g.constant(array(low), "minimum"))
     return g.op("Min", action, g.constant(array(high), "maximum"))

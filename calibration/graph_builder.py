@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from torch import nn
 
 OPSET = 17
 IR_VERSION = 8
@@ -78,14 +79,21 @@ class GraphBuilder:
         y = self.op("MatMul", x, self.constant(weight, "weight"))
         return y if bias is None else self.op("Add", y, self.constant(bias, "bias"))
 
-    def layer_norm(
-        self, x: str, weight: np.ndarray, bias: np.ndarray | None, epsilon: float
-    ) -> str:
-        """Layer normalisation over the last axis."""
-        inputs = [x, self.constant(weight, "gain")]
-        if bias is not None:
-            inputs.append(self.constant(bias, "shift"))
-        return self.op("LayerNormalization", *inputs, axis=-1, epsilon=epsilon)
+    def layer_norm(self, x: str, norm: nn.LayerNorm) -> str:
+        """Layer normalisation over the last axis; a norm without parameters gets neutral ones."""
+        size = norm.normalized_shape
+        gain = np.ones(size) if norm.weight is None else norm.weight.detach().numpy()
+        shift = np.zeros(size) if norm.bias is None else norm.bias.detach().numpy()
+        inputs = (x, self.constant(gain, "gain"), self.constant(shift, "shift"))
+        return self.op("LayerNormalization", *inputs, axis=-1, epsilon=norm.eps)
+
+    def rms_norm(self, x: str, norm: nn.RMSNorm) -> str:
+        """Root mean square normalisation, in the pattern that onnxruntime fuses into one kernel."""
+        square = self.op("Pow", x, self.constant(np.array(2.0)))
+        mean = self.op("ReduceMean", square, axes=[-1], keepdims=1)
+        root = self.op("Sqrt", self.op("Add", mean, self.constant(np.array(norm.eps))))
+        gain = self.constant(norm.weight.detach().numpy(), "gain")
+        return self.op("Mul", self.op("Div", x, root), gain)
 
     def gelu(self, x: str) -> str:
         """The exact GELU, in the pattern that onnxruntime fuses into one kernel."""

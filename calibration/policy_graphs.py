@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from calibration.graph_builder import GraphBuilder
 from models.policy import Block, OATPolicy, safe_name
@@ -63,7 +63,7 @@ def build_step(policy: OATPolicy) -> onnx.ModelProto:
         updated.append(cache)
         x = _cross_attention(g, block, x, cross)
         x = _mlp(g, block, x)
-    x = _norm(g, policy.ln_f, x)
+    x = g.rms_norm(x, policy.ln_f)
     logits = g.linear(x, array(policy.head.weight)[: c.codebook_size].T)  # (1, 1, V - 1)
     next_token = g.op("ArgMax", g.reshape(logits, 1, -1), axis=-1, keepdims=1)
     g.output(next_token, "next_token", (1, 1), "int64")
@@ -83,11 +83,6 @@ def _condition_map(policy: OATPolicy) -> tuple[np.ndarray, np.ndarray]:
     return array((merged * scale).T), array(bias)
 
 
-def _norm(g: GraphBuilder, norm: nn.LayerNorm, x: str) -> str:
-    bias = None if norm.bias is None else array(norm.bias)
-    return g.layer_norm(x, array(norm.weight), bias, norm.eps)
-
-
 def _self_attention(
     g: GraphBuilder, block: Block, x: str, cache: str, written: str, bias: str
 ) -> tuple[str, str]:
@@ -95,7 +90,7 @@ def _self_attention(
     heads, dim = block.attn.heads, block.attn.c_proj.in_features
     weight = array(block.attn.c_attn.weight).copy()
     weight[:dim] /= (dim // heads) ** 0.5
-    qkv = g.linear(_norm(g, block.ln_1, x), weight.T)  # (1, 1, 3C)
+    qkv = g.linear(g.rms_norm(x, block.ln_1), weight.T)  # (1, 1, 3C)
     sizes = g.constant(np.array([dim, 2 * dim]), "sizes")
     query, new = g.split_op("Split", 2, qkv, sizes, axis=-1)
     cache = g.op("Where", written, g.reshape(new, 1, 2, 1, heads, 1, -1), cache)
@@ -108,7 +103,7 @@ def _cross_attention(g: GraphBuilder, block: Block, x: str, kv: str) -> str:
     attention = block.cross_attn
     heads, dim = attention.heads, attention.c_proj.in_features
     weight = array(attention.q_proj.weight) / (dim // heads) ** 0.5
-    query = g.linear(_norm(g, block.ln_2, x), weight.T)
+    query = g.linear(g.rms_norm(x, block.ln_2), weight.T)
     y = _attend(g, query, kv, heads, dim, None)
     return g.op("Add", x, g.linear(y, array(attention.c_proj.weight).T))
 
@@ -126,6 +121,6 @@ def _attend(g: GraphBuilder, query: str, kv: str, heads: int, dim: int, bias: st
 
 def _mlp(g: GraphBuilder, block: Block, x: str) -> str:
     up, down = block.mlp.c_fc, block.mlp.c_proj
-    y = g.linear(_norm(g, block.ln_3, x), array(up.weight).T, array(up.bias))
+    y = g.linear(g.rms_norm(x, block.ln_3), array(up.weight).T, array(up.bias))
     y = g.linear(g.gelu(y), array(down.weight).T, array(down.bias))
     return g.op("Add", x, y)

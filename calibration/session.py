@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from models.generation import COMMAND_KEY
+from models.dataset import COMMAND_KEY
 
 Arrays = Mapping[str, np.ndarray]
 

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from models.dataset import COMMAND_KEY
 from models.policy import OATPolicy
 from models.tokenizer import OATTokenizer
-
-COMMAND_KEY = "observation.command"
 
 
 @torch.no_grad()

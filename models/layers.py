@@ -9,8 +9,8 @@ import math
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 DropoutMode = Literal["pow2", "uniform"]
 
@@ -69,7 +69,7 @@ class SelfAttention(nn.Module):
         k = self.k_norm(self.wk(x).view(shape)).transpose(1, 2)
         v = self.wv(x).view(shape).transpose(1, 2)
         dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+        y = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
         return self.proj(y.transpose(1, 2).reshape(batch, length, dim))
 
 
@@ -85,7 +85,7 @@ class GatedMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., C) to (..., C)."""
-        return self.fc2(F.silu(self.fc1(x)) * self.fc3(x))
+        return self.fc2(functional.silu(self.fc1(x)) * self.fc3(x))
 
 
 class EncoderBlock(nn.Module):
@@ -102,6 +102,19 @@ class EncoderBlock(nn.Module):
         """x (B, T, C) under a boolean mask (T, T)."""
         x = x + self.attn(self.norm1(x), mask)
         return x + self.mlp(self.norm2(x))
+
+
+class Head(nn.Module):
+    """A norm without parameters, then a projection."""
+
+    def __init__(self, dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim, elementwise_affine=False)
+        self.proj = nn.Linear(dim, out_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (..., C) to (..., out_dim)."""
+        return self.proj(self.norm(x))
 
 
 class NestedDropout(nn.Module):

@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from models.normalizer import Normalizer
+
+NORM_EPSILON = 1e-6
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class CausalSelfAttention(nn.Module):
         """x (B, T, C), every position attending to itself and the past."""
         q, k, v = self.qkv(x)
         dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+        y = functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
         return self.resid_dropout(self.c_proj(_merge(y)))
 
     def step(self, x: Tensor, position: int, cache: Tensor) -> Tensor:
@@ -92,7 +94,7 @@ class CausalSelfAttention(nn.Module):
         q, k, v = self.qkv(x)
         cache[0, :, :, position], cache[1, :, :, position] = k[:, :, 0], v[:, :, 0]
         past = cache[:, :, :, : position + 1]
-        return self.c_proj(_merge(F.scaled_dot_product_attention(q, past[0], past[1])))
+        return self.c_proj(_merge(functional.scaled_dot_product_attention(q, past[0], past[1])))
 
 
 class CrossAttention(nn.Module):
@@ -112,7 +114,7 @@ class CrossAttention(nn.Module):
         """x (B, T, C) attends to kv (2, B, nh, S, hs)."""
         q = _heads(self.q_proj(x), self.heads)
         dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, kv[0], kv[1], dropout_p=dropout)
+        y = functional.scaled_dot_product_attention(q, kv[0], kv[1], dropout_p=dropout)
         return self.resid_dropout(self.c_proj(_merge(y)))
 
 
@@ -124,17 +126,17 @@ class MLP(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.dropout(self.c_proj(F.gelu(self.c_fc(x))))
+        return self.dropout(self.c_proj(functional.gelu(self.c_fc(x))))
 
 
 class Block(nn.Module):
     def __init__(self, config: PolicyConfig) -> None:
         super().__init__()
-        self.ln_1 = nn.LayerNorm(config.dim, bias=False)
+        self.ln_1 = nn.RMSNorm(config.dim, NORM_EPSILON)
         self.attn = CausalSelfAttention(config)
-        self.ln_2 = nn.LayerNorm(config.dim, bias=False)
+        self.ln_2 = nn.RMSNorm(config.dim, NORM_EPSILON)
         self.cross_attn = CrossAttention(config)
-        self.ln_3 = nn.LayerNorm(config.dim, bias=False)
+        self.ln_3 = nn.RMSNorm(config.dim, NORM_EPSILON)
         self.mlp = MLP(config)
 
     def forward(self, x: Tensor, cross_kv: Tensor) -> Tensor:
@@ -167,7 +169,7 @@ class OATPolicy(nn.Module):
         self.encoder = nn.Sequential(nn.Linear(dim, 4 * dim), nn.Mish(), nn.Linear(4 * dim, dim))
         self.drop = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.ln_f = nn.LayerNorm(dim, bias=False)
+        self.ln_f = nn.RMSNorm(dim, NORM_EPSILON)
         self.head = nn.Linear(dim, vocabulary, bias=False)
         self.apply(_initialise)
         self.head.weight = self.tok_emb.weight

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from models.fsq import FSQ
-from models.layers import DropoutMode, EncoderBlock, NestedDropout, Patches, Positions
+from models.layers import DropoutMode, EncoderBlock, Head, NestedDropout, Patches, Positions
 from models.normalizer import Normalizer
 
 
@@ -61,7 +61,7 @@ class RegisterEncoder(nn.Module):
         self.sample_emb = Patches(config.action_dim, config.patch, config.dim)
         self.pos_emb = Positions(config.dim, patches)
         self.transformer = nn.ModuleDict({"blocks": _encoder_blocks(config)})
-        self.head = nn.ModuleDict({"proj": nn.Linear(config.dim, len(config.levels))})
+        self.head = Head(config.dim, len(config.levels))
         if config.conditioned_on_command:
             self.command_emb = nn.Linear(config.action_dim, config.dim)
         mask = register_mask(patches, config.num_tokens)
@@ -76,7 +76,7 @@ class RegisterEncoder(nn.Module):
         x = torch.cat([x, registers], 1)  # (B, P + R, C)
         for block in self.transformer["blocks"]:
             x = block(x, self.mask)
-        return self.head["proj"](x[:, -registers.shape[1] :])
+        return self.head(x[:, -registers.shape[1] :])
 
 
 class ChunkDecoder(nn.Module):
@@ -91,7 +91,7 @@ class ChunkDecoder(nn.Module):
         self.nested_dropout = NestedDropout(config.dim, config.num_tokens, config.nested_dropout)
         self.latent_proj = nn.ModuleDict({"proj": nn.Linear(len(config.levels), config.dim)})
         self.decoder = nn.ModuleDict({"layers": _decoder_layers(config)})
-        self.head = nn.ModuleDict({"proj": nn.Linear(config.dim, config.action_dim)})
+        self.head = Head(config.dim, config.action_dim)
         if config.conditioned_on_command:
             self.command_emb = nn.Linear(config.action_dim, config.dim)
         horizon = config.action_horizon
@@ -104,12 +104,12 @@ class ChunkDecoder(nn.Module):
         x = self.sample_pos_emb().expand(len(codes), -1, -1)  # (B, H, C)
         for layer in self.decoder["layers"]:
             x = layer(x, memory, tgt_mask=self.mask, tgt_is_causal=self.mask is not None)
-        return self.head["proj"](x)
+        return self.head(x)
 
     def memory(self, codes: Tensor, keep: Tensor, command: Tensor | None) -> Tensor:
         """What the queries attend to: (B, R, C), or (B, R + 1, C) with the command last."""
-        latents = self.nested_dropout(self.latent_proj["proj"](codes), keep)
-        latents = latents + self.latent_pos_emb()
+        latents = self.latent_proj["proj"](codes) + self.latent_pos_emb()
+        latents = self.nested_dropout(latents, keep)
         if command is None:
             return latents
         return torch.cat([latents, self.command_emb(command)[:, None]], 1)
