@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from edge import bundle
 from edge.bundle import COMMAND_KEY
 from edge.buses import build_bus
+from edge.operator import Operator
+from edge.pilot import Pilot
 from edge.process import make_real_time, ready
 from edge.records import Channels
+from edge.requests import PlanRequests
 from edge.sensing import STATE_KEY, Sensing
 from edge.servo import Servo
 from edge.session import Bell, Session
@@ -28,8 +32,12 @@ def run(session: Session) -> None:
     bus.open()
     try:
         channels = Channels.open(session, manifest)
+        bell = Bell(session.file("bell"))
+        operator = Operator(channels.control, time.monotonic_ns())
         sensing = Sensing(robot, manifest, bus, trackers)
-        servo = Servo(robot, manifest, bus, sensing, channels, Bell(session.file("bell")))
+        requests = PlanRequests(robot, manifest, channels.request, channels.chunk, bell)
+        pilot = Pilot(robot, manifest, operator, sensing, requests, bus.enable)
+        servo = Servo(robot, bus, sensing, pilot, operator, channels.ticks)
         make_real_time(session, "servo", robot.servo)
         ready(session, "servo")
         servo.run()

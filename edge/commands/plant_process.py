@@ -23,8 +23,8 @@ from edge.tracker import encode
 from firmware_bridge.emulation.chains import viperx_chain
 from firmware_bridge.emulation.paced_pty import PacedPty
 from firmware_bridge.emulation.robot import EmulatedRobot
-from models.rollout import EVALUATION_STREAM
 from models.tasks import get_task
+from models.tasks.seeds import evaluation_rng
 
 PRIORITY = 70  # hardware does not wait for software: above the planner, below the servo
 
@@ -84,8 +84,7 @@ class Stage:
         asked = self._place.take()
         if asked is not None:
             episode = int(asked["episode"])
-            seeds = [EVALUATION_STREAM, self._session.seed, episode]
-            self._plant.place_cube(np.random.default_rng(seeds))
+            self._plant.place_cube(evaluation_rng(self._session.seed, episode))
             self._success = self._task.make_success()
             self._truth["episode"] = episode
         self._truth["succeeded"] = self._success.update(self._plant)

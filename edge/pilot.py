@@ -1,0 +1,176 @@
+"""The pilot: from a reading of the joints to the setpoint of this tick, or to none.
+
+It obeys the operator, senses, asks for plans, chooses the rung and moves accordingly; whatever it
+decides goes through the safety filter. It is handed the time and never reads a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from edge import ladder
+from edge.bundle import Manifest
+from edge.chunks import Follower, Ramp
+from edge.ladder import Mode, Rung, Situation
+from edge.operator import Operator
+from edge.rates import NS_PER_MS
+from edge.requests import PlanRequests
+from edge.robot import Robot
+from edge.safety import Limits, SafetyFilter, Stop
+from edge.sensing import Reading, Sensing
+from edge.shared_memory import Record
+from firmware_bridge.messages import Float64Array, SafeSetpoint
+
+HOME_TOLERANCE_RAD = 1e-3
+
+
+class Pilot:
+    """Decides every tick. ``enable`` puts torque on the joints; it is called once, on engaging."""
+
+    def __init__(
+        self,
+        robot: Robot,
+        manifest: Manifest,
+        operator: Operator,
+        sensing: Sensing,
+        requests: PlanRequests,
+        enable: Callable[[], None],
+    ) -> None:
+        self._operator = operator
+        self._sensing = sensing
+        self._requests = requests
+        self._enable = enable
+        self._filter = SafetyFilter(
+            tuple(joint.name for joint in robot.joints),
+            Limits.of(robot),
+            1.0 / robot.servo.rate_hz,
+        )
+        self._follower = Follower(round(robot.servo.blend_ms * NS_PER_MS))
+        self._home_rad = np.array([joint.home_rad for joint in robot.joints])
+        self._ramp_velocity = robot.servo.ramp_velocity_rad_s
+        self._ramp: Ramp | None = None
+        self._tokens = manifest.tokenizer.tokens
+        self._mode = Mode.IDLE
+        self._latched: Stop | None = None
+        self._reference = np.zeros(len(robot.joints))
+        self._rung = Rung.DISENGAGED
+        self._reason = ""
+
+    @property
+    def may_end(self) -> bool:
+        """Whether the arm stands still, or is not ours."""
+        return self._filter.at_rest or not self._filter.engaged
+
+    def decide(self, reading: Reading, now_ns: int) -> SafeSetpoint | None:
+        """This tick's setpoint; None where nothing may be sent."""
+        self._operator.listen()
+        stop = self._sensing.update(reading, self._filter.position_rad, now_ns)
+        if stop is None:
+            self._obey(reading, now_ns)
+        stop = stop or self._operator.lease(now_ns) or self._check_tracking(reading)
+        self._take_chunk(now_ns)
+        self._rung, self._reason = ladder.choose(self._situation(stop, now_ns))
+        if stop is None:
+            self._ask_for_plan(now_ns)
+        return self._move(now_ns)
+
+    def describe(self, tick: Record, now_ns: int) -> None:
+        """Write what was decided into a tick's record."""
+        chunk = self._follower.chunk
+        tick["mode"] = self._mode
+        tick["episode"] = self._operator.episode
+        tick["rung"] = self._rung
+        tick["reason"] = self._reason.encode()
+        tick["at_home"] = self._at_home(now_ns)
+        tick["prefix"] = chunk.prefix if chunk is not None else 0
+        tick["plan"] = chunk.plan if chunk is not None else 0
+        tick["plan_age_ns"] = now_ns - chunk.observed_ns if chunk is not None else 0
+        tick["reference"] = self._reference
+        tick["command"] = self._filter.position_rad
+        tick["velocity"] = self._filter.velocity_rad_s
+
+    def _obey(self, reading: Reading, now_ns: int) -> None:
+        """Take over the operator's mode; torque comes on only from a fresh, good reading."""
+        mode = self._operator.mode
+        if mode is self._mode:
+            return
+        if mode in (Mode.HOME, Mode.POLICY) and not self._filter.engaged:
+            if not reading.fresh or reading.state is None:
+                return
+            self._enable()
+            self._filter.engage(reading.state.position_rad)
+        self._mode = mode
+        self._latched = None
+        self._halt()
+        if mode is Mode.HOME:
+            start_rad = self._filter.position_rad
+            self._ramp = Ramp(start_rad, self._home_rad, self._ramp_velocity, now_ns)
+
+    def _check_tracking(self, reading: Reading) -> Stop | None:
+        """A blocked joint stops the arm until the operator's next mode."""
+        if self._latched is None and self._filter.engaged and reading.fresh and reading.state:
+            self._latched = self._filter.check_tracking(reading.state.position_rad)
+        return self._latched
+
+    def _take_chunk(self, now_ns: int) -> None:
+        chunk = self._requests.answer(now_ns)
+        if chunk is not None and self._mode is Mode.POLICY:
+            self._follower.accept(chunk, now_ns)
+
+    def _ask_for_plan(self, now_ns: int) -> None:
+        """Ask when a plan is due; not while slowing down, for that plan would be void."""
+        if self._mode is not Mode.POLICY or self._rung is Rung.DECELERATE:
+            return
+        if self._requests.due(self._follower.chunk, now_ns):
+            self._requests.ask(self._sensing, self._filter.position_rad, now_ns)
+
+    def _situation(self, stop: Stop | None, now_ns: int) -> Situation:
+        chunk = self._follower.chunk
+        return Situation(
+            mode=self._mode,
+            engaged=self._filter.engaged,
+            at_rest=self._filter.at_rest,
+            at_home=self._at_home(now_ns),
+            stop=stop.reason if stop is not None else "",
+            has_reference=self._follower.has_reference(now_ns),
+            overdue=self._requests.overdue(now_ns),
+            full=chunk is not None and chunk.prefix == self._tokens,
+        )
+
+    def _at_home(self, now_ns: int) -> bool:
+        off = np.abs(self._filter.position_rad - self._home_rad).max()
+        return self._ramp is not None and self._ramp.finished(now_ns) and off < HOME_TOLERANCE_RAD
+
+    def _move(self, now_ns: int) -> SafeSetpoint | None:
+        """The rung's motion through the safety filter; what it refuses becomes a stop."""
+        if self._rung is Rung.DISENGAGED:
+            return None
+        reference = self._next_reference(now_ns)
+        if reference is None:
+            return self._stop(now_ns)
+        self._reference = reference
+        verdict = self._filter.track(reference, now_ns)
+        if isinstance(verdict, SafeSetpoint):
+            return verdict
+        self._latched = verdict
+        self._reason = verdict.reason
+        return self._stop(now_ns)
+
+    def _next_reference(self, now_ns: int) -> Float64Array | None:
+        if self._rung is Rung.RAMP and self._ramp is not None:
+            return self._ramp.reference(now_ns)
+        return self._follower.reference(now_ns) if self._rung <= Rung.TAIL else None
+
+    def _stop(self, now_ns: int) -> SafeSetpoint | None:
+        self._halt()
+        verdict = self._filter.decelerate(now_ns)
+        self._reference = self._filter.position_rad.copy()
+        return verdict if isinstance(verdict, SafeSetpoint) else None
+
+    def _halt(self) -> None:
+        """Forget what was followed; plans made before are void."""
+        if self._follower.chunk is not None:
+            self._follower.clear()
+            self._requests.void()

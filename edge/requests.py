@@ -1,0 +1,96 @@
+"""Requests for plans: when the next chunk is due, when it is overdue, and which answers count."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge.bundle import Manifest
+from edge.chunks import Chunk
+from edge.rates import NS_PER_US, period_ns
+from edge.records import request_dtype
+from edge.robot import Robot
+from edge.safety import Stop
+from edge.sensing import Sensing
+from edge.session import Bell
+from edge.shared_memory import Mailbox, Record
+from firmware_bridge.messages import Float64Array
+
+
+class PlanRequests:
+    """Asks the planner for chunks and turns its answers into motions.
+
+    One plan is asked for at a time; one that stays unanswered is asked for anew, from a newer
+    observation, a policy step after its deadline.
+    """
+
+    def __init__(
+        self, robot: Robot, manifest: Manifest, requests: Mailbox, chunks: Mailbox, bell: Bell
+    ) -> None:
+        self._requests = requests
+        self._chunks = chunks
+        self._bell = bell
+        self._record = np.zeros((), request_dtype(manifest))
+        self._budget_ns = robot.planner.budget_us * NS_PER_US
+        self._step_ns = period_ns(manifest.action.rate_hz)
+        self._execution_ns = manifest.action.execution_horizon * self._step_ns
+        self._plan = 0
+        self._epoch = 0
+        self._deadline_ns = 0
+        self._waiting = False
+        self._starts: dict[int, Float64Array] = {}
+
+    def void(self) -> None:
+        """Motion stopped: no plan asked for before this moment may be followed."""
+        self._epoch += 1
+        self._waiting = False
+        self._starts.clear()
+
+    def overdue(self, now_ns: int) -> bool:
+        """Whether the chunk that was asked for has missed its deadline."""
+        return self._waiting and now_ns > self._deadline_ns
+
+    def due(self, chunk: Chunk | None, now_ns: int) -> bool:
+        """Whether to ask now, while ``chunk`` is followed."""
+        if self._waiting:
+            return now_ns >= self._deadline_ns + self._step_ns
+        return chunk is None or now_ns >= chunk.observed_ns + self._execution_ns
+
+    def ask(self, sensing: Sensing, command_rad: Float64Array, now_ns: int) -> Stop | None:
+        """Post this tick's observation with its deadline; a Stop if it cannot be planned from.
+
+        ``command_rad``, shape (joints,), is where the planned motion starts.
+        """
+        stop = sensing.write_features(self._record["features"])
+        if stop is not None:
+            return stop
+        self._plan += 1
+        self._starts[self._plan] = command_rad.copy()
+        self._deadline_ns = now_ns + self._budget_ns
+        self._waiting = True
+        self._record["plan"] = self._plan
+        self._record["epoch"] = self._epoch
+        self._record["observed_ns"] = now_ns
+        self._record["deadline_ns"] = self._deadline_ns
+        self._requests.post(self._record)
+        self._bell.ring()
+        return None
+
+    def answer(self, now_ns: int) -> Chunk | None:
+        """A chunk that came since the last call, if it still counts and has actions ahead."""
+        record = self._chunks.take()
+        if record is None or int(record["epoch"]) != self._epoch:
+            return None
+        plan = int(record["plan"])
+        if plan not in self._starts:
+            return None
+        chunk = self._motion(plan, record)
+        if now_ns >= chunk.end_ns:
+            return None
+        self._starts = {key: start for key, start in self._starts.items() if key >= plan}
+        self._waiting = self._waiting and plan != self._plan
+        return chunk
+
+    def _motion(self, plan: int, record: Record) -> Chunk:
+        actions = record["actions"][: int(record["valid"])].astype(np.float64)
+        knots = np.vstack([self._starts[plan], actions])
+        return Chunk(plan, int(record["observed_ns"]), self._step_ns, int(record["prefix"]), knots)
