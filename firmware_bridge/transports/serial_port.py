@@ -113,10 +113,8 @@ class SerialPort:
 
 def _open_fault(error: Exception) -> str:
     code = getattr(error, "errno", None)
-    if code in _OPEN_FAULTS:
-        return _OPEN_FAULTS[code]
+    if code is None and isinstance(error.__context__, termios.error):  # pyserial hides it there
+        code = error.__context__.args[0]
     if "exclusively lock" in str(error):
-        return _OPEN_FAULTS[errno.EBUSY]
-    if isinstance(error, termios.error):
-        return _OPEN_FAULTS[errno.ENOTTY]
-    return f"cannot be opened: {error}"
+        code = errno.EBUSY
+    return _OPEN_FAULTS.get(code or 0, f"cannot be opened: {error}")
