@@ -30,7 +30,8 @@ class JointBus(Protocol):
         """Send one target per joint, without waiting for an answer.
 
         Raises ``TypeError`` for anything that is not a ``SafeSetpoint``, ``ValueError`` for a wrong
-        shape or a non-finite number; nothing has been sent then.
+        shape or a non-finite number, ``DeviceError`` when the devices stopped because this side had
+        been silent (``enable`` starts again); nothing has been sent then.
         """
 
     def enable(self) -> None:

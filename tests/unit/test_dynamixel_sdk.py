@@ -53,7 +53,7 @@ def recorded(send: Callable[[Tape], object]) -> bytes:
 
 
 def sdk_bytes(device_id: int, instruction: int, parameters: bytes) -> bytes:
-    """What the SDK's own stuffing and CRC make of a packet (its txPacket drops the stuffed copy)."""
+    """A packet by the SDK's own stuffing and CRC (its txPacket throws the stuffed copy away)."""
     length = len(parameters) + 3
     head = [0xFF, 0xFF, 0xFD, 0x00, device_id, length & 0xFF, length >> 8, instruction]
     packet = SDK.addStuffing([*head, *parameters, 0, 0])
