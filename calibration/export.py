@@ -12,7 +12,7 @@ import onnx
 
 from calibration.bundle_writer import refuse_to_clobber, write_bundle
 from calibration.graphs import build_graphs
-from calibration.parity import measure
+from calibration.parity import closed_loop, measure
 from calibration.quantize import quantize_int8
 from edge.bundle import COMMAND_KEY, Manifest
 from models import checkpoint as checkpoints
@@ -30,9 +30,11 @@ def export_bundle(
     precisions: Sequence[str] = ("fp32", "int8"),
     overwrite: bool = False,
     parity_observations: int = PARITY_OBSERVATIONS,
+    episodes: int = 0,
 ) -> dict[str, Any]:
     """Exports the checkpoint to a bundle at ``out_dir`` and returns its parity report.
 
+    With ``episodes`` the report also counts successes of the graphs in closed loop.
     Raises ValueError for an unknown precision, CheckpointError for a bad checkpoint, and
     FileExistsError if the bundle exists and ``overwrite`` is not set.
     """
@@ -50,6 +52,10 @@ def export_bundle(
         for precision in precisions
     }
     parity = measure(checkpoint, graphs, parity_observations)
+    if episodes > 0:
+        for precision, models in graphs.items():
+            runs = closed_loop(checkpoint, models, episodes)
+            parity["precisions"][precision]["closed_loop"] = runs
     write_bundle(out_dir, _files(graphs, parity), _fields(checkpoint, graphs), overwrite)
     return parity
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import torch
 
-from calibration.session import GraphPolicy
+from calibration.session import GraphModel, GraphPolicy
 from models.checkpoint import Checkpoint
 from models.generation import generate, previous_command
 from models.layers import trained_prefixes
@@ -28,15 +28,32 @@ def measure(
     examples = {key: value[:count] for key, value in checkpoint.examples.items()}
     reference = generate(checkpoint.policy, examples, checkpoint.policy.config.num_tokens)
     rows = {
-        precision: _compare(checkpoint, GraphPolicy(models), examples, reference)
+        precision: _compare(checkpoint, GraphModel(models), examples, reference)
         for precision, models in graphs.items()
     }
     return {"observations": count, "precisions": rows}
 
 
+def closed_loop(
+    checkpoint: Checkpoint, graphs: Mapping[str, onnx.ModelProto], episodes: int
+) -> dict[str, dict[str, int]]:
+    """Successes by prefix on unseen starts of the checkpoint's task, not in real time."""
+    from models.rollout import evaluate
+    from models.tasks import get_task
+
+    task, model = get_task(checkpoint.facts["task"]), GraphModel(graphs)
+    execute, begin = checkpoint.facts["execution_horizon"], checkpoint.policy.config.bos
+    config = checkpoint.tokenizer.config
+    counts = {}
+    for k in trained_prefixes(config.num_tokens, config.nested_dropout):
+        runs = evaluate(task, GraphPolicy(model, begin, k), episodes, execute)
+        counts[str(k)] = {"successes": runs.successes, "episodes": episodes}
+    return counts
+
+
 def _compare(
     checkpoint: Checkpoint,
-    graph_policy: GraphPolicy,
+    model: GraphModel,
     examples: Mapping[str, torch.Tensor],
     reference: torch.Tensor,
 ) -> dict[str, Any]:
@@ -47,14 +64,14 @@ def _compare(
         {key: value[i : i + 1].numpy() for key, value in examples.items()}
         for i in range(len(reference))
     ]
-    tokens = np.concatenate([graph_policy.generate(o, begin) for o in observations])
+    tokens = np.concatenate([model.generate(o, begin, model.num_tokens) for o in observations])
     equal = (tokens == reference.numpy()).cumprod(1).mean(0)  # (R,)
     command = previous_command(checkpoint.tokenizer, examples)
     errors = {}
     for k in prefixes:
         truth = checkpoint.tokenizer.decode(reference, k, command).numpy()
         rows = zip(reference.numpy()[:, None], observations, strict=True)
-        decoded = np.stack([graph_policy.decode(row, k, o) for row, o in rows])
+        decoded = np.stack([model.decode(row, k, o) for row, o in rows])
         errors[str(k)] = _summary(np.abs(decoded - truth))
     agreement = {str(k): round(float(equal[k - 1]), 4) for k in prefixes}
     return {"token_agreement": agreement, "action_error_rad": errors}

@@ -65,7 +65,7 @@ def train(
     try:
         errors = _train(chosen, data, out, resume, console)
     except ValueError as error:
-        console.print(f"train: {error}", style="red")
+        typer.echo(f"train: {error}", err=True)
         raise typer.Exit(1) from error
     console.print(f"reconstruction error, RMS rad by prefix: {errors}")
     console.print(f"checkpoint: {out}")

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from calibration.export import export_bundle
+from calibration.graphs import build_graphs
+from calibration.quantize import large_products, quantize_int8
+from calibration.session import GraphModel, GraphPolicy
+from edge import bundle as bundles
+from models import checkpoint as checkpoints
+from models.checkpoint import Checkpoint
+from models.generation import act, generate, previous_command
+from tests.unit.tiny_models import tiny_checkpoint, tiny_policy, tiny_tokenizer
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "conditioned": {},
+    "paper": {"conditioned_on_command": False},
+    "uniform": {"nested_dropout": "uniform", "levels": (3, 4, 5)},
+}
+
+
+def row(checkpoint: Checkpoint, index: int) -> dict[str, torch.Tensor]:
+    return {key: value[index : index + 1] for key, value in checkpoint.examples.items()}
+
+
+def numpy(observation: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {key: value.numpy() for key, value in observation.items()}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_graphs_compute_what_torch_computes(variant: str) -> None:
+    checkpoint = tiny_checkpoint(**VARIANTS[variant])
+    graphs = build_graphs(checkpoint.tokenizer, checkpoint.policy, 4)
+    model, cropped = GraphModel(graphs), GraphModel({**graphs, "decode_full": graphs["decode"]})
+    for index in range(6):
+        observation = row(checkpoint, index)
+        tokens = generate(checkpoint.policy, observation, 4)
+        assert model.generate(numpy(observation), 60, 4).tolist() == tokens.tolist()
+        command = previous_command(checkpoint.tokenizer, observation)
+        for prefix in range(5):
+            actions = checkpoint.tokenizer.decode(tokens, prefix, command)[0].detach().numpy()
+            full = model.decode(tokens.numpy(), prefix, numpy(observation))
+            executed = cropped.decode(tokens.numpy(), prefix, numpy(observation))
+            np.testing.assert_allclose(full, actions, atol=2e-5)
+            np.testing.assert_allclose(executed, actions[:4], atol=2e-5)
+
+
+def test_what_lies_in_the_cache_after_the_position_is_ignored() -> None:
+    checkpoint = tiny_checkpoint()
+    model = GraphModel(build_graphs(checkpoint.tokenizer, checkpoint.policy, 4))
+    sessions = model._sessions
+    (cross_kv,) = sessions["prefill"].run(None, numpy(row(checkpoint, 0)))
+    outputs = []
+    for filler in (0.0, 50.0):
+        cache = np.full(tuple(checkpoint.policy.new_cache().shape), filler, np.float32)
+        inputs = {"token": np.array([[60]]), "position": np.array([0]), "cross_kv": cross_kv}
+        outputs.append(sessions["step"].run(None, {**inputs, "self_kv": cache}))
+    assert outputs[0][0] == outputs[1][0]
+    np.testing.assert_array_equal(outputs[0][1][..., 0, :], outputs[1][1][..., 0, :])
+    np.testing.assert_array_equal(outputs[1][1][..., 1:, :], 50.0)
+
+
+def test_a_decoder_that_is_not_causal_cannot_be_cropped() -> None:
+    tokenizer = tiny_tokenizer(causal_decoder=False)
+    with pytest.raises(ValueError, match="causal"):
+        build_graphs(tokenizer, tiny_policy(), 4)
+    graphs = build_graphs(tokenizer, tiny_policy(), 8)
+    assert set(graphs) == {"prefill", "step", "decode", "decode_full"}
+
+
+def test_int8_quantizes_the_large_products_alone_and_stays_near() -> None:
+    policy, tokenizer = tiny_policy(dim=64, heads=2), tiny_tokenizer()
+    model = build_graphs(tokenizer, policy, 4)["step"]
+    quantized = quantize_int8(model)
+    wanted = len(large_products(model))
+    assert wanted > 0
+    assert sum(n.op_type == "MatMulInteger" for n in quantized.graph.node) == wanted
+    small = build_graphs(tokenizer, tiny_policy(), 4)["decode"]
+    assert quantize_int8(small) is small
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("export")
+    checkpoints.save(folder / "checkpoint", tiny_checkpoint())
+    export_bundle(folder / "checkpoint", folder / "bundle")
+    return folder
+
+
+def test_an_exported_bundle_is_whole_and_says_how_near_it_is(exported: Path) -> None:
+    bundle = bundles.load(exported / "bundle")
+    assert set(bundle.manifest.graphs) == {"fp32", "int8"}
+    assert bundle.manifest.caches.self_ == (2, 2, 1, 2, 4, 8)
+    assert bundle.manifest.tokenizer.trained_prefixes == (1, 2, 4)
+    assert bundle.manifest.action.minimum == pytest.approx((-1.0, -2.0, 0.1))
+    parity = json.loads((exported / "bundle" / "parity.json").read_text())
+    assert parity["observations"] == 6
+    assert parity["precisions"]["fp32"]["token_agreement"] == {"1": 1.0, "2": 1.0, "4": 1.0}
+    assert parity["precisions"]["fp32"]["action_error_rad"]["4"]["max"] < 2e-5
+
+
+def test_the_same_checkpoint_exports_to_the_same_bytes(exported: Path) -> None:
+    export_bundle(exported / "checkpoint", exported / "again")
+    digests = [bundles.load(exported / name).digest for name in ("bundle", "again")]
+    assert digests[0] == digests[1]
+
+
+def test_the_graphs_act_as_a_policy(exported: Path) -> None:
+    checkpoint = checkpoints.load(exported / "checkpoint")
+    graphs = build_graphs(checkpoint.tokenizer, checkpoint.policy, 4)
+    policy = GraphPolicy(GraphModel(graphs), begin=60, prefix=2)
+    observation = row(checkpoint, 3)
+    actions = act(checkpoint.tokenizer, checkpoint.policy, observation, 2)[0]
+    ours = policy({key: value[0].numpy() for key, value in observation.items()})
+    np.testing.assert_allclose(ours, actions.numpy(), atol=2e-5)
+
+
+def test_an_existing_bundle_is_only_replaced_on_request(exported: Path) -> None:
+    with pytest.raises(FileExistsError, match="--force"):
+        export_bundle(exported / "checkpoint", exported / "bundle")
+    export_bundle(exported / "checkpoint", exported / "bundle", overwrite=True)
+
+
+def test_an_unknown_precision_is_refused_with_the_known_ones(exported: Path) -> None:
+    with pytest.raises(ValueError, match="'fp8'; known: fp32, int8"):
+        export_bundle(exported / "checkpoint", exported / "new", precisions=("fp8",))
+    assert not (exported / "new").exists()
