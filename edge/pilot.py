@@ -70,10 +70,10 @@ class Pilot:
         if stop is None:
             self._obey(reading, now_ns)
         stop = stop or self._operator.lease(now_ns) or self._check_tracking(reading)
-        self._take_chunk(now_ns)
-        self._rung, self._reason = ladder.choose(self._situation(stop, now_ns))
         if stop is None:
             self._ask_for_plan(now_ns)
+        self._take_chunk(now_ns)
+        self._rung, self._reason = ladder.choose(self._situation(stop, now_ns))
         return self._move(now_ns)
 
     def describe(self, tick: Record, now_ns: int) -> None:
@@ -104,6 +104,8 @@ class Pilot:
         self._mode = mode
         self._latched = None
         self._halt()
+        if mode is Mode.POLICY:
+            self._requests.announce(now_ns)
         if mode is Mode.HOME:
             start_rad = self._filter.position_rad
             self._ramp = Ramp(start_rad, self._home_rad, self._ramp_velocity, now_ns)
@@ -120,7 +122,10 @@ class Pilot:
             self._follower.accept(chunk, now_ns)
 
     def _ask_for_plan(self, now_ns: int) -> None:
-        """Ask when a plan is due; not while slowing down, for that plan would be void."""
+        """Ask when a plan is due, first of all: the planner works while this tick goes on.
+
+        Not while slowing down, for that plan would be void.
+        """
         if self._mode is not Mode.POLICY or self._rung is Rung.DECELERATE:
             return
         if self._requests.due(self._follower.chunk, now_ns):

@@ -14,11 +14,14 @@ import numpy as np
 from edge.bundle import Manifest
 from edge.engines import Engine, Float32Array
 from edge.prefix import LatencyModel, Profile, another_token_fits, coarse_first
+from edge.rates import NS_PER_MS, period_ns
 from edge.records import Channels, chunk_dtype, plan_dtype, request_dtype
 from edge.shared_memory import Record
 
 WARM_UP_PLANS = 10
 PROFILE_PLANS = 40
+REHEARSAL_LEAD_NS = 3 * NS_PER_MS  # a rehearsal ends so long before the request it is for
+LOOK_OUT_NS = 3 * NS_PER_MS  # how long an expected request is looked out for
 
 
 class Planner:
@@ -38,8 +41,19 @@ class Planner:
         self._tokens = min(max_prefix or manifest.tokenizer.tokens, manifest.tokenizer.tokens)
         self._chunk = np.zeros((), chunk_dtype(manifest))
         self._plan = np.zeros((), plan_dtype(manifest.tokenizer.tokens))
+        self._features = np.zeros((), request_dtype(manifest))["features"]
+        self._step_ns = period_ns(manifest.action.rate_hz)
+        self._execution_ns = manifest.action.execution_horizon * self._step_ns
+        self._expected_ns = 0
 
-    def plan(self, request: Record) -> None:
+    def answer(self, request: Record) -> None:
+        """Plan what was asked for. A request so old that it has been made anew is passed over."""
+        if int(request["plan"]) == 0:
+            self._expected_ns = int(request["observed_ns"])
+        elif time.monotonic_ns() < int(request["deadline_ns"]) + self._step_ns:
+            self._answer(request)
+
+    def _answer(self, request: Record) -> None:
         """Observation → tokens → chunk; posts the chunk and records how long each stage took."""
         started_ns = time.monotonic_ns()
         observed_ns, deadline_ns = int(request["observed_ns"]), int(request["deadline_ns"])
@@ -58,7 +72,34 @@ class Planner:
         self._plan["published_ns"] = published_ns
         self._plan["late"] = published_ns > deadline_ns
         self._channels.plans.append(self._plan)
+        self._expected_ns = observed_ns + self._execution_ns
         self._model.observe(prefix, 1 + (coarse and prefix > 1), published_ns - prefilled_ns)
+
+    @property
+    def rehearsal_ns(self) -> int:
+        """When to rehearse, so that it ends before the next request; 0 while none is expected."""
+        if not self._expected_ns:
+            return 0
+        plan_ns = self._tokens * self._model.token_ns + 2 * self._model.decode_ns
+        return self._expected_ns - 2 * plan_ns - REHEARSAL_LEAD_NS
+
+    def rehearse(self) -> Record | None:
+        """Run a plan for nobody, then look out for the request that is expected now.
+
+        After a third of a second of other work the caches are cold and the core may sleep: a first
+        token then takes thrice its time. Returns the request if it came during the look-out.
+        """
+        expected_ns, self._expected_ns = self._expected_ns, 0
+        self._engine.prefill(self._features)
+        for _ in range(self._tokens):
+            self._engine.next_token()
+        self._engine.decode_full(self._tokens)
+        self._engine.decode(self._tokens)
+        while time.monotonic_ns() < expected_ns + LOOK_OUT_NS:
+            request = self._channels.request.take()
+            if request is not None:
+                return request
+        return None
 
     def _begin(self, request: Record, started_ns: int) -> None:
         for name in ("plan", "epoch", "observed_ns"):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import select
+import time
 
 from edge import bundle
 from edge.engines import build_engine
 from edge.planner import Planner, measure
 from edge.prefix import LatencyModel
 from edge.process import make_real_time, ready
+from edge.rates import NS_PER_MS
 from edge.records import Channels
 from edge.session import Bell, Session
 
@@ -29,9 +31,18 @@ def run(session: Session) -> None:
     poll.register(bell.descriptor, select.POLLIN)
     ready(session, "planner")
     while session.directory.exists():
-        if not poll.poll(ORPHAN_CHECK_MS):
-            continue
-        bell.silence()
-        request = channels.request.take()
+        pause_ms = _pause_ms(planner.rehearsal_ns)
+        if poll.poll(pause_ms):
+            bell.silence()
+            request = channels.request.take()
+        else:
+            request = planner.rehearse() if planner.rehearsal_ns else None
         if request is not None:
-            planner.plan(request)
+            planner.answer(request)
+
+
+def _pause_ms(until_ns: int) -> int:
+    """How long to listen for the bell: to the next rehearsal, if there is one."""
+    if not until_ns:
+        return ORPHAN_CHECK_MS
+    return max(0, (until_ns - time.monotonic_ns()) // NS_PER_MS)

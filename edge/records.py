@@ -25,10 +25,13 @@ CONTROL: Dtype = np.dtype([("heartbeat_ns", "<i8"), ("mode", "<i4"), ("episode",
 
 
 def request_dtype(manifest: Manifest) -> Dtype:
-    """An observation to plan from. ``epoch`` grows whenever motion stops: older plans are void."""
+    """An observation to plan from; or, with plan 0, word of when the next one will come.
+
+    ``epoch`` grows whenever motion stops: older plans are void.
+    """
     steps = manifest.n_obs_steps
     features = [(feature.key, "<f4", (steps, feature.size)) for feature in manifest.observation]
-    head = [("plan", "<i8"), ("epoch", "<i8"), ("observed_ns", "<i8"), ("deadline_ns", "<i8")]
+    head = [(name, "<i8") for name in ("plan", "epoch", "observed_ns", "deadline_ns")]
     return np.dtype([*head, ("features", np.dtype(features))])
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from edge.bundle import Manifest
 from edge.chunks import Chunk
-from edge.rates import NS_PER_US, period_ns
+from edge.rates import NS_PER_MS, NS_PER_US, period_ns
 from edge.records import request_dtype
 from edge.robot import Robot
 from edge.safety import Stop
@@ -14,6 +14,8 @@ from edge.sensing import Sensing
 from edge.session import Bell
 from edge.shared_memory import Mailbox, Record
 from firmware_bridge.messages import Float64Array
+
+NOTICE_NS = 40 * NS_PER_MS  # notice of a first request: enough for a rehearsal
 
 
 class PlanRequests:
@@ -33,8 +35,10 @@ class PlanRequests:
         self._budget_ns = robot.planner.budget_us * NS_PER_US
         self._step_ns = period_ns(manifest.action.rate_hz)
         self._execution_ns = manifest.action.execution_horizon * self._step_ns
+        self._half_tick_ns = period_ns(robot.servo.rate_hz) // 2
         self._plan = 0
         self._epoch = 0
+        self._first_ns = 0
         self._deadline_ns = 0
         self._waiting = False
         self._starts: dict[int, Float64Array] = {}
@@ -45,15 +49,24 @@ class PlanRequests:
         self._waiting = False
         self._starts.clear()
 
+    def announce(self, now_ns: int) -> None:
+        """Tell the planner that the first request of a motion is about to come."""
+        self._first_ns = now_ns + NOTICE_NS
+        self._record["plan"] = 0
+        self._record["observed_ns"] = self._first_ns
+        self._post()
+
     def overdue(self, now_ns: int) -> bool:
         """Whether the chunk that was asked for has missed its deadline."""
         return self._waiting and now_ns > self._deadline_ns
 
     def due(self, chunk: Chunk | None, now_ns: int) -> bool:
-        """Whether to ask now, while ``chunk`` is followed."""
+        """Whether this tick is the nearest to the moment to ask, while ``chunk`` is followed."""
         if self._waiting:
             return now_ns >= self._deadline_ns + self._step_ns
-        return chunk is None or now_ns >= chunk.observed_ns + self._execution_ns
+        if chunk is None:
+            return now_ns >= self._first_ns
+        return now_ns + self._half_tick_ns >= chunk.observed_ns + self._execution_ns
 
     def ask(self, sensing: Sensing, command_rad: Float64Array, now_ns: int) -> Stop | None:
         """Post this tick's observation with its deadline; a Stop if it cannot be planned from.
@@ -71,9 +84,12 @@ class PlanRequests:
         self._record["epoch"] = self._epoch
         self._record["observed_ns"] = now_ns
         self._record["deadline_ns"] = self._deadline_ns
+        self._post()
+        return None
+
+    def _post(self) -> None:
         self._requests.post(self._record)
         self._bell.ring()
-        return None
 
     def answer(self, now_ns: int) -> Chunk | None:
         """A chunk that came since the last call, if it still counts and has actions ahead."""
