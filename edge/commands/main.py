@@ -6,7 +6,10 @@ import sys
 
 import typer
 
+from edge.commands.emulate import emulate
+from edge.commands.export import export
 from edge.commands.run import run
+from edge.commands.train import train
 from edge.errors import OatEdgeError
 from firmware_bridge.errors import BridgeError
 
@@ -17,7 +20,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(run)
+for command in (run, train, export, emulate):
+    app.command()(command)
 
 
 @app.callback()
