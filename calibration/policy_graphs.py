@@ -49,24 +49,24 @@ def build_step(policy: OATPolicy) -> onnx.ModelProto:
     cache_shape = (c.layers, 2, 1, c.heads, c.num_tokens, c.head_dim)
     self_kv = g.input("self_kv", cache_shape)
 
-    x = g.op("Gather", g.constant(array(policy.tok_emb.weight), "tok_emb"), token)  # (1, 1, C)
+    x = g.op("Gather", g.constant(array(policy.tok_emb.weight), "tok_emb"), token)
     x = g.op("Add", x, g.op("Gather", g.constant(array(policy.tok_pos_emb[0]), "pos"), position))
-    slots = g.constant(np.arange(c.num_tokens)[:, None], "slots")  # (R, 1)
-    written = g.op("Equal", slots, position)
-    future = g.op("Greater", g.reshape(slots, 1, c.num_tokens), position)  # (1, R)
-    bias = g.op("Where", future, g.constant(np.array(-1e9)), g.constant(np.array(0.0)))
-    crosses = g.split_op("Split", c.layers, cross_kv, axis=0)  # each (1, 2, 1, nh, S, hs)
-    caches = g.split_op("Split", c.layers, self_kv, axis=0)
+    x = g.reshape(x, 1, c.dim)
+    written = g.op("Equal", g.constant(np.arange(c.num_tokens)[:, None], "slots"), position)
+    future = g.op("Greater", g.constant(np.arange(c.num_tokens)[None], "slots"), position)
+    bias = g.op("Where", future, g.constant(np.array(-1e9)), g.constant(np.array(0.0)))  # (1, R)
+    crosses = g.reshape(cross_kv, c.layers * 2, c.heads, c.n_obs_steps, c.head_dim)
+    crosses = g.split_op("Split", c.layers * 2, crosses, axis=0)  # each (1, nh, S, hs)
+    caches = g.split_op("Split", c.layers, self_kv, axis=0)  # each (1, 2, 1, nh, R, hs)
     updated = []
-    for block, cross, cache in zip(policy.blocks, crosses, caches, strict=True):
+    for index, (block, cache) in enumerate(zip(policy.blocks, caches, strict=True)):
         x, cache = _self_attention(g, block, x, cache, written, bias)
         updated.append(cache)
-        x = _cross_attention(g, block, x, cross)
+        x = _cross_attention(g, block, x, *crosses[2 * index : 2 * index + 2])
         x = _mlp(g, block, x)
     x = g.rms_norm(x, policy.ln_f)
-    logits = g.linear(x, array(policy.head.weight)[: c.codebook_size].T)  # (1, 1, V - 1)
-    next_token = g.op("ArgMax", g.reshape(logits, 1, -1), axis=-1, keepdims=1)
-    g.output(next_token, "next_token", (1, 1), "int64")
+    logits = g.linear(x, array(policy.head.weight)[: c.codebook_size].T)  # (1, V - 1)
+    g.output(g.op("ArgMax", logits, axis=-1, keepdims=1), "next_token", (1, 1), "int64")
     g.output(g.op("Concat", *updated, axis=0), "self_kv_next", cache_shape)
     return g.build()
 
@@ -86,37 +86,36 @@ def _condition_map(policy: OATPolicy) -> tuple[np.ndarray, np.ndarray]:
 def _self_attention(
     g: GraphBuilder, block: Block, x: str, cache: str, written: str, bias: str
 ) -> tuple[str, str]:
-    """x (1, 1, C), cache (1, 2, 1, nh, R, hs) → the sum with the residual, the written cache."""
+    """x (1, C), cache (1, 2, 1, nh, R, hs) → the sum with the residual, the written cache."""
     heads, dim = block.attn.heads, block.attn.c_proj.in_features
     weight = array(block.attn.c_attn.weight).copy()
     weight[:dim] /= (dim // heads) ** 0.5
-    qkv = g.linear(g.rms_norm(x, block.ln_1), weight.T)  # (1, 1, 3C)
+    qkv = g.linear(g.rms_norm(x, block.ln_1), weight.T)  # (1, 3C)
     sizes = g.constant(np.array([dim, 2 * dim]), "sizes")
     query, new = g.split_op("Split", 2, qkv, sizes, axis=-1)
     cache = g.op("Where", written, g.reshape(new, 1, 2, 1, heads, 1, -1), cache)
-    y = _attend(g, query, cache, heads, dim, bias)
-    return g.op("Add", x, g.linear(y, array(block.attn.c_proj.weight).T)), cache
+    keys, values = g.split_op("Split", 2, cache, axis=1)  # (1, 1, 1, nh, R, hs)
+    y = _attend(g, g.reshape(query, 1, 1, 1, heads, 1, -1), keys, values, bias)
+    return g.op("Add", x, g.linear(g.reshape(y, 1, dim), array(block.attn.c_proj.weight).T)), cache
 
 
-def _cross_attention(g: GraphBuilder, block: Block, x: str, kv: str) -> str:
-    """x (1, 1, C), kv (1, 2, 1, nh, S, hs) → the sum with the residual."""
+def _cross_attention(g: GraphBuilder, block: Block, x: str, keys: str, values: str) -> str:
+    """x (1, C), keys and values (1, nh, S, hs) → the sum with the residual."""
     attention = block.cross_attn
     heads, dim = attention.heads, attention.c_proj.in_features
     weight = array(attention.q_proj.weight) / (dim // heads) ** 0.5
     query = g.linear(g.rms_norm(x, block.ln_2), weight.T)
-    y = _attend(g, query, kv, heads, dim, None)
-    return g.op("Add", x, g.linear(y, array(attention.c_proj.weight).T))
+    y = _attend(g, g.reshape(query, 1, heads, 1, -1), keys, values, None)
+    return g.op("Add", x, g.linear(g.reshape(y, 1, dim), array(attention.c_proj.weight).T))
 
 
-def _attend(g: GraphBuilder, query: str, kv: str, heads: int, dim: int, bias: str | None) -> str:
-    """One scaled query (1, 1, C) over kv (1, 2, 1, nh, T, hs) → (1, 1, C), without a transpose."""
-    keys, values = g.split_op("Split", 2, kv, axis=1)  # (1, 1, 1, nh, T, hs)
-    scores = g.op("MatMul", keys, g.reshape(query, 1, 1, 1, heads, dim // heads, 1))
-    scores = g.reshape(scores, 1, 1, 1, heads, 1, -1)
+def _attend(g: GraphBuilder, query: str, keys: str, values: str, bias: str | None) -> str:
+    """A scaled query (..., nh, 1, hs) over keys and values (..., nh, T, hs) → (..., nh, 1, hs)."""
+    rank = 6 if bias is not None else 4
+    scores = g.op("MatMul", query, g.transpose(keys, *range(rank - 2), rank - 1, rank - 2))
     if bias is not None:
         scores = g.op("Add", scores, bias)
-    y = g.op("MatMul", g.op("Softmax", scores, axis=-1), values)  # (1, 1, 1, nh, 1, hs)
-    return g.reshape(y, 1, 1, dim)
+    return g.op("MatMul", g.op("Softmax", scores, axis=-1), values)
 
 
 def _mlp(g: GraphBuilder, block: Block, x: str) -> str:

@@ -13,7 +13,7 @@ from models.layers import trained_prefixes
 from models.policy import OATPolicy
 from models.tokenizer import OATTokenizer
 
-VALIDATION_WINDOWS = 1024
+VALIDATION_WINDOWS = 512
 ENCODE_BATCH = 1024
 
 

@@ -57,9 +57,9 @@ RECIPES = {
         action=Feature(_JOINTS, "rad"),
         tokenizer=TokenizerConfig(),
         policy=PolicyConfig(features={key: len(f.names) for key, f in VIPERX_FEATURES.items()}),
-        tokenizer_schedule=Schedule(steps=12_000, batch_size=64, learning_rate=2e-3),
+        tokenizer_schedule=Schedule(steps=7_000, batch_size=64, learning_rate=2e-3),
         policy_schedule=Schedule(
-            steps=12_000, batch_size=128, learning_rate=1e-3, weight_decay=0.05
+            steps=7_000, batch_size=128, learning_rate=1e-3, weight_decay=0.05
         ),
         joint_weights=(2.0, 2.0, 2.0, 1.0, 1.0, 0.4, 0.6),
     ),
