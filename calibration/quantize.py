@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
@@ -22,6 +25,17 @@ def quantize_int8(model: onnx.ModelProto) -> onnx.ModelProto:
     return _quantized(copy, nodes)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The quantizer logs advice on the root logger at every call; it does not apply here."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 def large_products(model: onnx.ModelProto) -> list[str]:
     """Names of the MatMul nodes whose second operand is a large constant matrix."""
     sizes = {
@@ -37,7 +51,7 @@ def large_products(model: onnx.ModelProto) -> list[str]:
 
 
 def _quantized(model: onnx.ModelProto, nodes: list[str]) -> onnx.ModelProto:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _quiet():
         path = Path(folder) / "int8.onnx"
         quantize_dynamic(
             model,
