@@ -96,9 +96,11 @@ def test_opening_moves_nothing_and_leaves_torque_off(bus: JointBus, line: Emulat
 def test_opening_leaves_an_arm_that_holds_itself_alone(line: EmulatedLine, fast: bool) -> None:
     line.robot.hold()
     held = goals(line)
+    line.servo(4).table[Register.BUS_WATCHDOG] = -1  # stopped there when an earlier host died
     bus = make_bus(line, fast)
     bus.open()
     assert all(torque(line)) and goals(line) == held
+    assert line.servo(4).table[Register.BUS_WATCHDOG] == -1
     bus.close()
     assert all(torque(line)) and goals(line) == held
 
@@ -145,6 +147,31 @@ def test_a_setpoint_moves_the_joints_there(bus: JointBus, line: EmulatedLine) ->
 def test_disabling_takes_torque_from_every_servo(bus: JointBus, line: EmulatedLine) -> None:
     bus.enable()
     bus.disable()
+    assert not any(torque(line))
+
+
+def test_disabling_disarms_the_watchdogs(line: EmulatedLine, fast: bool) -> None:
+    bus = make_bus(line, fast, replace(PATIENT, watchdog_ms=2000))
+    bus.open()
+    bus.enable()
+    assert {servo.table[Register.BUS_WATCHDOG] for servo in line.bus.servos} == {100}
+    bus.disable()
+    assert {servo.table[Register.BUS_WATCHDOG] for servo in line.bus.servos} == {0}
+    bus.close()
+
+
+def test_disabling_goes_on_past_a_servo_that_is_silent(bus: JointBus, line: EmulatedLine) -> None:
+    bus.enable()
+    line.bus.absent.add(1)
+    with pytest.raises(BusTimeout, match=r"servo 1 does not answer"):
+        bus.disable()
+    assert [servo.servo_id for servo in line.bus.servos if servo.has_torque] == [1]
+
+
+def test_enabling_verifies_the_servos_that_follow(bus: JointBus, line: EmulatedLine) -> None:
+    line.servo(5).fail(0x20)
+    with pytest.raises(DeviceError, match=r"servo 5 has no torque although its leader has"):
+        bus.enable()
     assert not any(torque(line))
 
 
