@@ -89,7 +89,6 @@ class Pilot:
         tick["plan_age_ns"] = now_ns - chunk.observed_ns if chunk is not None else 0
         tick["reference"] = self._reference
         tick["command"] = self._filter.position_rad
-        tick["velocity"] = self._filter.velocity_rad_s
 
     def _obey(self, reading: Reading, now_ns: int) -> None:
         """Take over the operator's mode; torque comes on only from a fresh, good reading."""
@@ -166,7 +165,9 @@ class Pilot:
     def _next_reference(self, now_ns: int) -> Float64Array | None:
         if self._rung is Rung.RAMP and self._ramp is not None:
             return self._ramp.reference(now_ns)
-        return self._follower.reference(now_ns) if self._rung <= Rung.TAIL else None
+        if self._rung <= Rung.TAIL:
+            return self._follower.reference(now_ns + self._filter.delay_ns)
+        return None
 
     def _stop(self, now_ns: int) -> SafeSetpoint | None:
         self._halt()

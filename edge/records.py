@@ -75,7 +75,6 @@ def tick_dtype(joints: int) -> Dtype:
             ("measured", "<f8", (joints,)),
             ("reference", "<f8", (joints,)),
             ("command", "<f8", (joints,)),
-            ("velocity", "<f8", (joints,)),
             ("reason", f"S{REASON_BYTES}"),
         ]
     )

@@ -13,11 +13,11 @@ from edge.robot import Robot
 from edge.safety import Limits
 from edge.shared_memory import Record
 
-TOLERANCE = 1e-9
+TOLERANCE = 1e-6  # differences of differences of float64: rounding, far below any limit
 
 
 class LimitAudit:
-    """Checks the commands that were sent against the limits, independently of the safety filter."""
+    """Checks the commands that were sent against all limits, independently of the safety filter."""
 
     def __init__(self, limits: Limits, period_s: float) -> None:
         self.violations = 0
@@ -27,9 +27,10 @@ class LimitAudit:
         self._tick = -1
         self._command = np.zeros_like(limits.lower_rad)
         self._velocity = np.zeros_like(limits.lower_rad)
+        self._acceleration = np.zeros_like(limits.lower_rad)
 
     def add(self, tick: Record) -> None:
-        """Audit one tick: position always; velocity and acceleration against the tick before it."""
+        """Audit one tick: position always, the rest against the ticks before it."""
         if not tick["sent"]:
             self._tick = -1
             return
@@ -37,17 +38,18 @@ class LimitAudit:
         limits = self._limits
         outside = command < limits.lower_rad - TOLERANCE
         outside |= command > limits.upper_rad + TOLERANCE
-        velocity = np.full_like(command, np.nan)
+        velocity = acceleration = np.full_like(command, np.nan)  # unknown after a gap
         if int(tick["tick"]) == self._tick + 1:
             velocity = (command - self._command) / self._period_s
-            change = np.abs(velocity - self._velocity) / self._period_s
+            acceleration = (velocity - self._velocity) / self._period_s
+            jerk = (acceleration - self._acceleration) / self._period_s
             outside |= np.abs(velocity) > limits.velocity_rad_s * (1 + TOLERANCE)
-            outside |= change > limits.acceleration_rad_s2 * (1 + TOLERANCE) + 1e-6
+            outside |= np.abs(acceleration) > limits.acceleration_rad_s2 * (1 + TOLERANCE)
+            outside |= np.abs(jerk) > limits.jerk_rad_s3 * (1 + TOLERANCE)
             self.max_step_rad = max(self.max_step_rad, float(np.abs(command - self._command).max()))
         self.violations += int(outside.any())
         self._tick = int(tick["tick"])
-        self._command = command.copy()
-        self._velocity = velocity
+        self._command, self._velocity, self._acceleration = command.copy(), velocity, acceleration
 
 
 class Report:

@@ -1,7 +1,7 @@
 """robot.yaml: a robot's joints, limits, buses and rates; validated, and an unknown key is fatal.
 
-Joint limits stand in a ROS-style ``joint_limits`` block. Every joint needs position, velocity and
-acceleration limits: the safety filter has no unlimited mode.
+Joint limits stand in a ROS-style ``joint_limits`` block. Every joint needs position, velocity,
+acceleration and jerk limits: the safety filter has no unlimited mode.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _Strict(BaseModel):
 
 
 class JointLimits(_Strict):
-    """Limits of one joint, with the keys of ROS ``joint_limits.yaml``; rad, rad/s, rad/s²."""
+    """Limits of one joint in rad, rad/s, rad/s², rad/s³; the keys of ROS ``joint_limits.yaml``."""
 
     has_position_limits: Literal[True] = True
     min_position: Finite = Field(ge=-4 * math.pi, le=4 * math.pi)
@@ -37,6 +37,8 @@ class JointLimits(_Strict):
     max_velocity: Finite = Field(gt=0, le=50)
     has_acceleration_limits: Literal[True] = True
     max_acceleration: Finite = Field(gt=0, le=2000)
+    has_jerk_limits: Literal[True] = True
+    max_jerk: Finite = Field(gt=0, le=1_000_000)
 
     @model_validator(mode="after")
     def _ordered(self) -> JointLimits:

@@ -1,9 +1,15 @@
 """The safety filter: the one place that makes a ``SafeSetpoint``.
 
-It tracks a reference within position, velocity and acceleration limits from tick to tick, and can
-always stop: no command is made from which the joint could not brake before its position limit. A
-reference that is not finite, or a filter that has no measured position to start from, gets a
+It tracks a reference within position, velocity, acceleration and jerk limits from tick to tick, and
+can always stop: no command is made from which the joint could not brake before its position limit.
+A reference that is not finite, or a filter that has no measured position to start from, gets a
 ``Stop``; nothing is sent in its place.
+
+Two stages. The first pursues the reference within position, velocity and acceleration limits. The
+second is the mean of its last N positions: a mean keeps those three bounds (they are convex), and
+the jerk of it is at most 2a/(N·T), since accelerations N ticks apart differ by at most 2a (FIR
+trajectory filters: Biagiotti and Melchiorri 2012). The price is a delay of (N − 1)/2 ticks, which
+``delay_ns`` states so that the reference can be looked up ahead.
 """
 
 from __future__ import annotations
@@ -25,12 +31,13 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of all joints, arrays of shape (joints,): rad, rad/s, rad/s²."""
+    """Limits of all joints, arrays of shape (joints,): rad, rad/s, rad/s², rad/s³."""
 
     lower_rad: Float64Array
     upper_rad: Float64Array
     velocity_rad_s: Float64Array
     acceleration_rad_s2: Float64Array
+    jerk_rad_s3: Float64Array
     tracking_error_rad: Float64Array
 
     @staticmethod
@@ -43,6 +50,7 @@ class Limits:
             upper_rad=np.array([limit.max_position for limit in limits]),
             velocity_rad_s=np.array([limit.max_velocity for limit in limits]),
             acceleration_rad_s2=np.array([limit.max_acceleration for limit in limits]),
+            jerk_rad_s3=np.array([limit.max_jerk for limit in limits]),
             tracking_error_rad=np.array(errors),
         )
 
@@ -54,19 +62,28 @@ class SafetyFilter:
         self.limits = limits
         self.engaged = False
         self.position_rad = np.zeros(len(names))
-        self.velocity_rad_s = np.zeros(len(names))
         self._names = names
         self._period_s = period_s
         self._velocity_step = limits.acceleration_rad_s2 * period_s
         self._reference = np.zeros(len(names))
+        self._pursuer_rad = np.zeros(len(names))
+        self._velocity_rad_s = np.zeros(len(names))
+        self._window = np.zeros((smoothing_ticks(limits, period_s), len(names)))
+        self._ticks_at_rest = len(self._window)
+
+    @property
+    def delay_ns(self) -> int:
+        """How far the setpoint lags behind a reference that it follows within all limits."""
+        return round((len(self._window) - 1) / 2 * self._period_s * 1e9)
 
     def engage(self, measured_rad: Float64Array) -> Stop | None:
         """Start from the measured position, at rest. Refuses one that is not finite."""
         stop = self._refuse_non_finite("measured position", measured_rad)
         if stop is None:
-            self.position_rad[:] = measured_rad
-            self._reference[:] = measured_rad
-            self.velocity_rad_s[:] = 0.0
+            for state in (self.position_rad, self._pursuer_rad, self._reference, self._window):
+                state[:] = measured_rad
+            self._velocity_rad_s[:] = 0.0
+            self._ticks_at_rest = len(self._window)
             self.engaged = True
         return stop
 
@@ -88,14 +105,14 @@ class SafetyFilter:
         stop = self._refuse(self.position_rad)
         if stop is not None:
             return stop
-        setpoint = self._advance(np.zeros_like(self.velocity_rad_s), stamp_ns)
-        self._reference[:] = self.position_rad
+        setpoint = self._advance(np.zeros_like(self._velocity_rad_s), stamp_ns)
+        self._reference[:] = self._pursuer_rad
         return setpoint
 
     @property
     def at_rest(self) -> bool:
-        """Whether the commanded velocity of every joint is zero."""
-        return not self.velocity_rad_s.any()
+        """Whether the setpoint stands still on every joint."""
+        return self._ticks_at_rest >= len(self._window)
 
     def check_tracking(self, measured_rad: Float64Array) -> Stop | None:
         """Stop where a joint is further from its command than its limit: blocked, or collided."""
@@ -121,7 +138,7 @@ class SafetyFilter:
 
     def _pursuit(self, reference: Float64Array, reference_velocity: Float64Array) -> Float64Array:
         """Velocity that meets the reference; approaching it no faster than can be braked."""
-        error = reference - self.position_rad - reference_velocity * self._period_s
+        error = reference - self._pursuer_rad - reference_velocity * self._period_s
         closing = np.sqrt(2.0 * self.limits.acceleration_rad_s2 * np.abs(error))
         return reference_velocity + np.clip(error / self._period_s, -closing, closing)
 
@@ -135,12 +152,20 @@ class SafetyFilter:
         np.clip(velocity, -self.limits.velocity_rad_s, self.limits.velocity_rad_s, out=velocity)
         np.clip(
             velocity,
-            self.velocity_rad_s - self._velocity_step,
-            self.velocity_rad_s + self._velocity_step,
+            self._velocity_rad_s - self._velocity_step,
+            self._velocity_rad_s + self._velocity_step,
             out=velocity,
         )
-        self.velocity_rad_s[:] = velocity
-        self.position_rad += velocity * self._period_s
+        self._velocity_rad_s[:] = velocity
+        self._pursuer_rad += velocity * self._period_s
+        self._ticks_at_rest = 0 if velocity.any() else self._ticks_at_rest + 1
+        return self._smooth(stamp_ns)
+
+    def _smooth(self, stamp_ns: int) -> SafeSetpoint:
+        """The mean of the window that now ends with the pursuer's position."""
+        self._window[:-1] = self._window[1:]
+        self._window[-1] = self._pursuer_rad
+        self.position_rad[:] = self._pursuer_rad if self.at_rest else self._window.mean(axis=0)
         return SafeSetpoint(stamp_ns, self.position_rad.copy())
 
     def _room(self, direction: int) -> Float64Array:
@@ -149,11 +174,17 @@ class SafetyFilter:
         Solves v·T + v²/(2a) = d for v: one more period T at v, then braking at a, in distance d.
         """
         if direction > 0:
-            distance = self.limits.upper_rad - self.position_rad
+            distance = self.limits.upper_rad - self._pursuer_rad
         else:
-            distance = self.position_rad - self.limits.lower_rad
+            distance = self._pursuer_rad - self.limits.lower_rad
         acceleration, period = self.limits.acceleration_rad_s2, self._period_s
         room = acceleration * (
             np.sqrt(period**2 + 2.0 * np.maximum(distance, 0.0) / acceleration) - period
         )
         return np.where(distance > 0.0, room, 0.0)
+
+
+def smoothing_ticks(limits: Limits, period_s: float) -> int:
+    """Length N of the mean that keeps every joint's jerk within its limit: 2a/(N·T) ≤ j."""
+    ticks = 2.0 * limits.acceleration_rad_s2 / (limits.jerk_rad_s3 * period_s)
+    return max(1, int(np.ceil(ticks - 1e-9).max()))
