@@ -22,7 +22,7 @@ class ProtocolError(BridgeError):
     """Bytes that break the protocol."""
 
 
-class BusTimeout(BridgeError):
+class BusTimeout(BridgeError):  # noqa: N818 - the word that people say
     """A device did not answer in time; the message names the ids that are missing."""
 
 
