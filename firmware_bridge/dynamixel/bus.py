@@ -40,12 +40,13 @@ class DynamixelBus:
         question = StateQuestion(config.ids, config.fast_sync)
         self._question, self._answer_length = question.frame, question.answer_length
         self._collector = StateCollector(question)
-        wire_bytes = len(self._question) + self._answer_length
-        self._wire_ns = wire_bytes * BITS_PER_BYTE * 1_000_000_000 // config.baud
+        self._byte_ns = BITS_PER_BYTE * 1_000_000_000 // config.baud
+        self._wire_ns = (len(self._question) + self._answer_length) * self._byte_ns
         self._attempt_ns = self._wire_ns + config.reply_slack_us * 1000
         self._doubt_ns = config.watchdog_ms * 500_000  # half the watchdog, in ns
         self._limits = (np.zeros(len(config.ids)), np.zeros(len(config.ids)))
         self._sent_ns = 0
+        self._setpoints_through_ns = 0  # when the last setpoints have left the wire
         self._line_is_clean = True
         self._enabled = False
 
@@ -87,7 +88,8 @@ class DynamixelBus:
         collector.restart()
         transport.write(self._question)
         sent_ns = self._sent_ns = time.monotonic_ns()
-        deadline_ns = min(sent_ns + self._attempt_ns, budget_end_ns)
+        asked_ns = max(sent_ns, self._setpoints_through_ns)
+        deadline_ns = min(asked_ns + self._attempt_ns, budget_end_ns)
         awaited = self._answer_length
         while data := transport.read(awaited, deadline_ns):
             if collector.feed(data):
@@ -115,8 +117,10 @@ class DynamixelBus:
         if self._enabled and 0 < self._doubt_ns < time.monotonic_ns() - self._sent_ns:
             self._setup.raise_if_watchdog_tripped()
         goal_ticks = self._units.position_ticks(position_rad, *self._limits)
-        self._transport.write(self._goal_frame.encode(goal_ticks))
+        frame = self._goal_frame.encode(goal_ticks)
+        self._transport.write(frame)
         self._sent_ns = time.monotonic_ns()
+        self._setpoints_through_ns = self._sent_ns + len(frame) * self._byte_ns
 
     def enable(self) -> None:
         """Goal = measured position, then watchdog and torque on; see ``JointBus.enable``."""

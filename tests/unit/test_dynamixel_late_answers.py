@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import struct
+import time
 
+import numpy as np
 import pytest
 
 from firmware_bridge.dynamixel import DynamixelBus, DynamixelConfig, codec
 from firmware_bridge.dynamixel.link import ServoLink
 from firmware_bridge.dynamixel.registers import Register
 from firmware_bridge.errors import BusTimeout, DeviceError
+from firmware_bridge.messages import SafeSetpoint
 
 OLD, NEW = 1000, 3000
 CONFIG = DynamixelConfig(ids=(1, 2), fast_sync=False, read_budget_us=10_000_000)
@@ -23,6 +26,7 @@ class ScriptedTransport:
         self.received = b""
         self.in_flight = b""
         self.questions = 0
+        self.deadline_ns = 0
 
     def open(self) -> None:
         pass
@@ -35,6 +39,7 @@ class ScriptedTransport:
         self.received += self.answers.pop(0) if self.answers else b""
 
     def read(self, minimum: int, deadline_ns: int) -> bytes:
+        self.deadline_ns = deadline_ns
         if self.in_flight:
             data, self.in_flight = self.in_flight, b""
         else:
@@ -88,6 +93,18 @@ def test_a_budget_without_room_for_a_second_question_allows_only_one() -> None:
     with pytest.raises(BusTimeout):
         DynamixelBus(transport, hasty).read_state()
     assert transport.questions == 1
+
+
+def test_setpoints_still_on_the_wire_lengthen_the_wait_for_an_answer() -> None:
+    transport = ScriptedTransport(b"", state(1, NEW) + state(2, NEW))
+    config = DynamixelConfig(ids=(1, 2), fast_sync=False, baud=9600, read_budget_us=10_000_000)
+    bus = DynamixelBus(transport, config)
+    byte_ns = 10 * 1_000_000_000 // 9600
+    before_ns = time.monotonic_ns()
+    bus.write_setpoints(SafeSetpoint(before_ns, np.zeros(2)))
+    bus.read_state()
+    wire_bytes = (14 + 2 * 5) + (14 + 2) + 2 * 21  # goals, question, answers
+    assert transport.deadline_ns >= before_ns + wire_bytes * byte_ns + 1_500_000
 
 
 def test_an_old_answer_to_a_single_question_is_flushed() -> None:
