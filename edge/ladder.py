@@ -5,10 +5,12 @@
     tail        the rest of a chunk whose successor did not come in time
     decelerate  nothing left to follow: slow down within limits
     hold        standing still on the last command
-    ramp        moving to the start posture, from the measured position
+    ramp        moving to the start posture, from rest
     disengaged  no torque, no commands; where everything begins
 
-Pure functions of the situation: the ladder reads no clock and moves nothing.
+A situation is classified as one event, and ``TABLE`` says where that event leads from each rung.
+Motion starts from ``hold`` alone: whoever decelerates comes to rest first, and what was planned
+before that counts no more. Pure functions; nothing here reads a clock or moves anything.
 """
 
 from __future__ import annotations
@@ -34,6 +36,18 @@ class Rung(IntEnum):
         return self.name.lower()
 
 
+class Event(IntEnum):
+    """What a situation amounts to."""
+
+    RELEASED = 0  # not engaged: no torque is ours
+    NOTHING = 1  # no reference may be followed
+    STANDSTILL = 2  # as NOTHING, and the arm has come to rest
+    HOME = 3  # the start posture is asked for and not reached
+    FULL = 4  # a chunk of all tokens is followed
+    PREFIX = 5  # a chunk of fewer tokens is followed
+    OVERDUE = 6  # a chunk is followed whose successor missed its deadline
+
+
 class Mode(IntEnum):
     """What the operator asked for."""
 
@@ -41,6 +55,21 @@ class Mode(IntEnum):
     HOME = 1
     POLICY = 2
     SHUTDOWN = 3
+
+
+_D, _H = Rung.DECELERATE, Rung.HOLD
+_FOLLOWING = (Rung.DISENGAGED, _D, _H, _D, Rung.FULL, Rung.PREFIX, Rung.TAIL)
+
+# One row a rung, one column an event, in the order of ``Event``.
+TABLE: dict[Rung, tuple[Rung, ...]] = {
+    Rung.FULL: _FOLLOWING,
+    Rung.PREFIX: _FOLLOWING,
+    Rung.TAIL: _FOLLOWING,
+    Rung.DECELERATE: (Rung.DISENGAGED, _D, _H, _D, _D, _D, _D),
+    Rung.HOLD: (Rung.DISENGAGED, _H, _H, Rung.RAMP, Rung.FULL, Rung.PREFIX, _H),
+    Rung.RAMP: (Rung.DISENGAGED, _D, _H, Rung.RAMP, _D, _D, _D),
+    Rung.DISENGAGED: (Rung.DISENGAGED, _H, _H, _H, _H, _H, _H),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +90,32 @@ class Situation:
     full: bool
 
 
-def choose(situation: Situation) -> tuple[Rung, str]:
-    """The rung for a situation, and the reason for it."""
+def climb(rung: Rung, situation: Situation) -> tuple[Rung, str]:
+    """The rung after ``rung`` in a situation, and the reason for it."""
+    event, reason = classify(rung, situation)
+    return TABLE[rung][event], reason
+
+
+def classify(rung: Rung, situation: Situation) -> tuple[Event, str]:
+    """The event that a situation amounts to, and its reason in words."""
     if not situation.engaged:
-        return Rung.DISENGAGED, "not engaged"
+        return Event.RELEASED, "not engaged"
     if situation.stop:
-        return _stopping(situation, situation.stop)
+        return _nothing(situation), situation.stop
+    if rung is Rung.DECELERATE:
+        return _nothing(situation), "coming to rest"
     if situation.mode is Mode.HOME and not situation.at_home:
-        return Rung.RAMP, "moving to the start posture"
+        return Event.HOME, "moving to the start posture"
     if situation.mode is not Mode.POLICY:
-        return _stopping(situation, "no policy asked for")
+        return _nothing(situation), "no policy asked for"
     if not situation.has_reference:
-        return _stopping(situation, "no chunk to follow")
+        return _nothing(situation), "no chunk to follow"
     if situation.overdue:
-        return Rung.TAIL, "the next chunk is overdue"
+        return Event.OVERDUE, "the next chunk is overdue"
     if situation.full:
-        return Rung.FULL, "a chunk of all tokens"
-    return Rung.PREFIX, "a chunk of fewer tokens"
+        return Event.FULL, "a chunk of all tokens"
+    return Event.PREFIX, "a chunk of fewer tokens"
 
 
-def _stopping(situation: Situation, reason: str) -> tuple[Rung, str]:
-    return (Rung.HOLD if situation.at_rest else Rung.DECELERATE), reason
+def _nothing(situation: Situation) -> Event:
+    return Event.STANDSTILL if situation.at_rest else Event.NOTHING

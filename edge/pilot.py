@@ -73,7 +73,7 @@ class Pilot:
         if stop is None:
             self._ask_for_plan(now_ns)
         self._take_chunk(now_ns)
-        self._rung, self._reason = ladder.choose(self._situation(stop, now_ns))
+        self._change_rung(stop, now_ns)
         return self._move(now_ns)
 
     def describe(self, tick: Record, now_ns: int) -> None:
@@ -102,12 +102,10 @@ class Pilot:
             self._filter.engage(reading.state.position_rad)
         self._mode = mode
         self._latched = None
+        self._ramp = None
         self._halt()
         if mode is Mode.POLICY:
             self._requests.announce(now_ns)
-        if mode is Mode.HOME:
-            start_rad = self._filter.position_rad
-            self._ramp = Ramp(start_rad, self._home_rad, self._ramp_velocity, now_ns)
 
     def _check_tracking(self, reading: Reading) -> Stop | None:
         """A blocked joint stops the arm until the operator's next mode."""
@@ -129,6 +127,13 @@ class Pilot:
             return
         if self._requests.due(self._follower.chunk, now_ns):
             self._requests.ask(self._sensing, self._filter.position_rad, now_ns)
+
+    def _change_rung(self, stop: Stop | None, now_ns: int) -> None:
+        before = self._rung
+        self._rung, self._reason = ladder.climb(before, self._situation(stop, now_ns))
+        if self._rung is Rung.RAMP and before is not Rung.RAMP:
+            start_rad = self._filter.position_rad
+            self._ramp = Ramp(start_rad, self._home_rad, self._ramp_velocity, now_ns)
 
     def _situation(self, stop: Stop | None, now_ns: int) -> Situation:
         chunk = self._follower.chunk

@@ -13,19 +13,18 @@ import numpy as np
 
 from edge.bundle import Manifest
 from edge.engines import Engine, Float32Array
-from edge.prefix import LatencyModel, Profile, another_token_fits, coarse_first
+from edge.latency import LatencyModel
+from edge.prefix import another_token_fits, coarse_first
 from edge.rates import NS_PER_MS, period_ns
 from edge.records import Channels, chunk_dtype, plan_dtype, request_dtype
 from edge.shared_memory import Record
 
-WARM_UP_PLANS = 10
-PROFILE_PLANS = 40
 REHEARSAL_LEAD_NS = 3 * NS_PER_MS  # a rehearsal ends so long before the request it is for
 LOOK_OUT_NS = 3 * NS_PER_MS  # how long an expected request is looked out for
 
 
 class Planner:
-    """Plans on one engine; ``model`` learns from every plan."""
+    """Answers requests with chunks on one engine; ``model`` learns from every plan."""
 
     def __init__(
         self,
@@ -54,33 +53,72 @@ class Planner:
             self._answer(request)
 
     def _answer(self, request: Record) -> None:
-        """Observation → tokens → chunk; posts the chunk and records how long each stage took."""
-        started_ns = time.monotonic_ns()
-        observed_ns, deadline_ns = int(request["observed_ns"]), int(request["deadline_ns"])
-        self._begin(request, started_ns)
+        """Observation → tokens → chunk; records when each stage ended, from the observation on."""
+        self._begin(request, time.monotonic_ns())
         self._engine.prefill(request["features"])
-        prefilled_ns = time.monotonic_ns()
-        self._plan["prefill_ns"] = prefilled_ns - observed_ns
-        coarse = coarse_first(self._model, deadline_ns - observed_ns)
-        prefix = self._generate(deadline_ns, coarse)
+        self._plan["prefill_ns"] = self._elapsed_ns()
+        prefix = self._generate()
         decoding_ns = time.monotonic_ns()
         self._publish(self._engine.decode(prefix), prefix)
-        published_ns = time.monotonic_ns()
+        self._finish(prefix, decoding_ns, time.monotonic_ns())
         self._publish(self._engine.decode_full(prefix), prefix)
-        self._plan["prefix"] = prefix
-        self._plan["decode_ns"] = published_ns - decoding_ns
-        self._plan["published_ns"] = published_ns
-        self._plan["late"] = published_ns > deadline_ns
-        self._channels.plans.append(self._plan)
-        self._expected_ns = observed_ns + self._execution_ns
-        self._model.observe(prefix, 1 + (coarse and prefix > 1), published_ns - prefilled_ns)
+        self._expected_ns = int(request["observed_ns"]) + self._execution_ns
+
+    def _begin(self, request: Record, now_ns: int) -> None:
+        for name in ("plan", "epoch", "observed_ns"):
+            self._chunk[name] = request[name]
+        for name in ("plan", "observed_ns", "deadline_ns"):
+            self._plan[name] = request[name]
+        self._plan["started_ns"] = now_ns
+        self._plan["token_ns"] = 0
+        self._decodes = 0
+
+    def _elapsed_ns(self) -> int:
+        return time.monotonic_ns() - int(self._plan["observed_ns"])
+
+    def _generate(self) -> int:
+        """Generate tokens until no further one fits; returns how many there are, at least one."""
+        started_ns, deadline_ns = int(self._plan["started_ns"]), int(self._plan["deadline_ns"])
+        coarse = coarse_first(self._model, deadline_ns - int(self._plan["observed_ns"]))
+        for prefix in range(1, self._tokens + 1):
+            self._engine.next_token()
+            self._plan["token_ns"][prefix - 1] = self._elapsed_ns()
+            if prefix == self._tokens:
+                break
+            if prefix == 1 and coarse:
+                self._publish(self._engine.decode(1), 1)
+            now_ns = time.monotonic_ns()
+            if not another_token_fits(
+                self._model, prefix, self._decodes, started_ns, now_ns, deadline_ns
+            ):
+                break
+        return prefix
+
+    def _publish(self, actions: Float32Array, prefix: int) -> None:
+        """Post the chunk. Actions that are not finite never leave: the servo lives on its tail."""
+        self._decodes += 1
+        if not np.isfinite(actions).all():
+            return
+        self._chunk["prefix"] = prefix
+        self._chunk["valid"] = len(actions)
+        self._chunk["actions"][: len(actions)] = actions
+        self._channels.chunk.post(self._chunk)
+
+    def _finish(self, prefix: int, decoding_ns: int, published_ns: int) -> None:
+        plan = self._plan
+        plan["prefix"] = prefix
+        plan["decode_ns"] = published_ns - decoding_ns
+        plan["published_ns"] = published_ns
+        plan["late"] = published_ns > int(plan["deadline_ns"])
+        self._channels.plans.append(plan)
+        self._model.observe(prefix, self._decodes, published_ns - int(plan["started_ns"]))
 
     @property
     def rehearsal_ns(self) -> int:
         """When to rehearse, so that it ends before the next request; 0 while none is expected."""
         if not self._expected_ns:
             return 0
-        plan_ns = self._tokens * self._model.token_ns + 2 * self._model.decode_ns
+        plan_ns = round(self._model.factor * self._model.profile.usual_ns(self._tokens, 2))
         return self._expected_ns - 2 * plan_ns - REHEARSAL_LEAD_NS
 
     def rehearse(self) -> Record | None:
@@ -100,63 +138,3 @@ class Planner:
             if request is not None:
                 return request
         return None
-
-    def _begin(self, request: Record, started_ns: int) -> None:
-        for name in ("plan", "epoch", "observed_ns"):
-            self._chunk[name] = request[name]
-        for name in ("plan", "observed_ns", "deadline_ns"):
-            self._plan[name] = request[name]
-        self._plan["started_ns"] = started_ns
-        self._plan["token_ns"] = 0
-
-    def _generate(self, deadline_ns: int, coarse: bool) -> int:
-        """Generate tokens until no further one fits; returns how many there are, at least one.
-
-        ``coarse``: publish the chunk of the first token before going on.
-        """
-        for prefix in range(1, self._tokens + 1):
-            self._engine.next_token()
-            now_ns = time.monotonic_ns()
-            self._plan["token_ns"][prefix - 1] = now_ns - int(self._plan["observed_ns"])
-            if prefix == self._tokens:
-                break
-            if prefix == 1 and coarse:
-                self._publish(self._engine.decode(1), 1)
-                now_ns = time.monotonic_ns()
-            if not another_token_fits(self._model, now_ns, deadline_ns):
-                break
-        return prefix
-
-    def _publish(self, actions: Float32Array, prefix: int) -> None:
-        """Post the chunk. Actions that are not finite never leave: the servo lives on its tail."""
-        if not np.isfinite(actions).all():
-            return
-        self._chunk["prefix"] = prefix
-        self._chunk["valid"] = len(actions)
-        self._chunk["actions"][: len(actions)] = actions
-        self._channels.chunk.post(self._chunk)
-
-
-def measure(engine: Engine, manifest: Manifest) -> Profile:
-    """Warm the engine up, then measure its stages on this device; the cold runs do not count."""
-    features = np.zeros((), request_dtype(manifest))["features"]
-    token_ns: list[int] = []
-    decode_ns: list[int] = []
-    for index in range(WARM_UP_PLANS + PROFILE_PLANS):
-        tokens, decode = _time_plan(engine, features, manifest.tokenizer.tokens)
-        if index >= WARM_UP_PLANS:
-            token_ns += tokens
-            decode_ns.append(decode)
-    return Profile.of(token_ns, decode_ns)
-
-
-def _time_plan(engine: Engine, features: Record, tokens: int) -> tuple[list[int], int]:
-    engine.prefill(features)
-    times = [time.monotonic_ns()]
-    for _ in range(tokens):
-        engine.next_token()
-        times.append(time.monotonic_ns())
-    engine.decode(tokens)
-    decoded_ns = time.monotonic_ns()
-    engine.decode_full(tokens)
-    return np.diff(times).tolist(), decoded_ns - times[-1]

@@ -7,14 +7,16 @@ import time
 
 from edge import bundle
 from edge.engines import build_engine
-from edge.planner import Planner, measure
-from edge.prefix import LatencyModel
+from edge.latency import LatencyModel
+from edge.planner import Planner
 from edge.process import make_real_time, ready
+from edge.profiling import measure
 from edge.rates import NS_PER_MS
 from edge.records import Channels
 from edge.session import Bell, Session
 
 ORPHAN_CHECK_MS = 1_000
+START_PLANS = 60  # measured at start where the device has no stored profile
 
 
 def run(session: Session) -> None:
@@ -24,7 +26,8 @@ def run(session: Session) -> None:
     engine = build_engine(loaded, settings.engine, settings.precision)
     make_real_time(session, "planner", settings)
     channels = Channels.open(session, loaded.manifest)
-    model = LatencyModel(measure(engine, loaded.manifest))
+    samples = measure(engine, loaded.manifest, START_PLANS)
+    model = LatencyModel(samples.profile(settings.miss_target))
     planner = Planner(engine, loaded.manifest, channels, model, session.max_prefix)
     bell = Bell(session.file("bell"))
     poll = select.poll()

@@ -105,11 +105,15 @@ class ServoRates(RealTime):
 
 
 class PlannerRates(RealTime):
-    """The planner. ``budget_us``: time from an observation to its chunk."""
+    """The planner. ``budget_us``: time from an observation to its chunk.
+
+    ``miss_target``: share of plans that may come later.
+    """
 
     engine: Literal["ort"] = "ort"
     precision: str = "fp32"
     budget_us: int = Field(default=20_000, ge=100, le=1_000_000)
+    miss_target: Finite = Field(default=0.001, gt=0, lt=1)
 
 
 class Robot(_Strict):

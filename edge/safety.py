@@ -96,9 +96,10 @@ class SafetyFilter:
         stop = self._refuse(reference_rad)
         if stop is not None:
             return stop
-        reference_velocity = (reference_rad - self._reference) / self._period_s
-        self._reference[:] = reference_rad
-        return self._advance(self._pursuit(reference_rad, reference_velocity), stamp_ns)
+        reference = np.clip(reference_rad, self.limits.lower_rad, self.limits.upper_rad)
+        reference_velocity = (reference - self._reference) / self._period_s
+        self._reference[:] = reference
+        return self._advance(self._pursuit(reference, reference_velocity), stamp_ns)
 
     def decelerate(self, stamp_ns: int) -> SafeSetpoint | Stop:
         """The setpoint that slows every joint as its acceleration limit allows; then it holds."""

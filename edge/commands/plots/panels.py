@@ -1,0 +1,98 @@
+"""The panels of a run's figure; each draws on the axes that it is given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edge.commands.plots import style
+from edge.commands.plots.run_data import Array, Plans, RunData, Span
+from edge.ladder import Rung
+
+SMALLEST_SPAN_RAD = 0.2  # a joint that hardly moves is not blown up to fill its panel
+QUANTILES = (0.05, 0.5, 0.95, 0.99)
+
+
+def draw_rungs(axes: Any, spans: tuple[Span, ...]) -> None:
+    """The rung over time, as one coloured band."""
+    for span in spans:
+        axes.axvspan(span.start_s, span.end_s, color=style.RUNG_COLOUR[span.rung], linewidth=0)
+    axes.set(yticks=[], ylim=(0, 1))
+    axes.grid(visible=False)
+    axes.tick_params(bottom=False, labelbottom=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def draw_joint(axes: Any, data: RunData, joint: int) -> None:
+    """One joint: the command as a wide pale line, the measured position as a thin dark one."""
+    axes.plot(data.time_s, data.command_rad[:, joint], color=style.COMMAND, linewidth=2.6)
+    axes.plot(data.time_s, data.measured_rad[:, joint], color=style.MEASURED, linewidth=0.8)
+    axes.set_title(data.joints[joint])
+    axes.set_ylabel("rad")
+    low, high = axes.get_ylim()
+    if high - low < SMALLEST_SPAN_RAD:
+        middle = (low + high) / 2
+        axes.set_ylim(middle - SMALLEST_SPAN_RAD / 2, middle + SMALLEST_SPAN_RAD / 2)
+
+
+def draw_prefix(axes: Any, plans: Plans, tokens: int) -> None:
+    """Prefix length of every plan; late plans stand out."""
+    in_time = ~plans.late
+    axes.vlines(plans.time_s, 0, plans.prefix, color=style.GRID, linewidth=1.0)
+    axes.plot(plans.time_s[in_time], plans.prefix[in_time], "o", color=style.TOKEN, markersize=3.2)
+    axes.plot(
+        plans.time_s[plans.late],
+        plans.prefix[plans.late],
+        "X",
+        color=style.LATE,
+        markersize=6,
+        markeredgecolor="white",
+        markeredgewidth=0.6,
+    )
+    axes.set_title("prefix length per plan")
+    axes.set_ylabel("tokens")
+    ticks = [k for k in (1, 2, 4, 8, 16, 32, 64) if k < tokens]
+    axes.set(ylim=(0, tokens + 0.8), yticks=[*ticks, tokens])
+
+
+def draw_stages(axes: Any, title: str, stages_ms: dict[str, Array]) -> None:
+    """Quantiles of each stage's duration: bar 5 to 95 %, dot 50 %, whisker to 99 %, tick the most.
+
+    Durations are on a logarithmic axis; those below 1 µs are drawn there.
+    """
+    names = [name for name, times in stages_ms.items() if len(times)]
+    for row, name in enumerate(names):
+        _draw_quantiles(axes, row, np.maximum(stages_ms[name], 1e-3))
+    axes.set_xscale("log")
+    axes.set_title(title)
+    axes.set_xlabel("ms")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set(yticks=range(len(names)), yticklabels=names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    if not names:
+        axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", color=style.FAINT)
+
+
+def _draw_quantiles(axes: Any, row: int, times_ms: Array) -> None:
+    low, middle, high, highest = np.quantile(times_ms, QUANTILES)
+    axes.plot([high, highest], [row, row], color=style.TOKEN, linewidth=1.0)
+    axes.plot([low, high], [row, row], color=style.COMMAND, linewidth=6, solid_capstyle="butt")
+    axes.plot(times_ms.max(), row, "|", color=style.FAINT, markersize=7)
+    axes.plot(highest, row, "|", color=style.TOKEN, markersize=7)
+    axes.plot(middle, row, "o", color=style.INK, markersize=3.6)
+    label = f"{_figures(middle)} / {_figures(highest)}"
+    axes.text(1.01, row, label, transform=axes.get_yaxis_transform(), va="center", fontsize=7)
+
+
+def _figures(value_ms: float) -> str:
+    """A duration with as many decimals as it deserves."""
+    return f"{value_ms:.{1 if value_ms >= 10 else 2 if value_ms >= 0.1 else 3}f}"
+
+
+def rungs_shown(spans: tuple[Span, ...]) -> list[Rung]:
+    """The rungs that occur, best first."""
+    return sorted({span.rung for span in spans})

@@ -1,0 +1,85 @@
+"""How long the stages of a plan take on this device: a profile, and its correction as one plans.
+
+Everything is integers of nanoseconds. A profile is measured once (``oat-edge calibrate latency``
+stores one, or the planner measures a short one at start); the correction is one factor that follows
+how slow the device is now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.errors import UsageError
+
+Int64Array = npt.NDArray[np.int64]
+
+_RISE, _FALL = 0.5, 0.2
+_LEAST, _MOST = 0.5, 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Measured durations of whole plans, ns: (plans,), (plans, tokens), (plans,)."""
+
+    prefill_ns: Int64Array
+    token_ns: Int64Array
+    decode_ns: Int64Array
+
+    def profile(self, miss_target: float) -> Profile:
+        """The profile whose high quantiles are exceeded by ``miss_target`` of the samples."""
+        if not 0.0 < miss_target < 1.0:
+            raise UsageError(f"miss target is {miss_target}, allowed is above 0 and below 1")
+        finish = self.token_ns + self.decode_ns[:, None]
+        return Profile(
+            prefill_ns=int(np.median(self.prefill_ns)),
+            token_ns=tuple(np.median(self.token_ns, axis=0).astype(int).tolist()),
+            decode_ns=int(np.median(self.decode_ns)),
+            finish_ns=tuple(np.quantile(finish, 1.0 - miss_target, axis=0).astype(int).tolist()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Stage durations on this device, ns.
+
+    Medians of prefill, of each token and of a decode; and ``finish_ns[i]``, a high quantile of what
+    token i and a decode after it take together.
+    """
+
+    prefill_ns: int
+    token_ns: tuple[int, ...]
+    decode_ns: int
+    finish_ns: tuple[int, ...]
+
+    def usual_ns(self, tokens: int, decodes: int) -> int:
+        """Median duration of a prefill, the first so many tokens, and so many decodes."""
+        return self.prefill_ns + sum(self.token_ns[:tokens]) + decodes * self.decode_ns
+
+
+class LatencyModel:
+    """A profile and its online correction.
+
+    ``factor`` is how much slower than the profile the device is. It rises fast and falls slowly
+    over the plans; within a plan, a slowness seen already counts at once.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        self.factor = 1.0
+
+    def finish_ns(self, token: int, elapsed_ns: int, decodes: int) -> int:
+        """High quantile of what token number ``token`` (from 0) and its decode will take.
+
+        ``elapsed_ns`` and ``decodes``: time and decodes that this plan has taken so far.
+        """
+        seen = elapsed_ns / self.profile.usual_ns(token, decodes)
+        return round(self.profile.finish_ns[token] * max(self.factor, min(seen, _MOST)))
+
+    def observe(self, tokens: int, decodes: int, elapsed_ns: int) -> None:
+        """Learn from a finished plan."""
+        seen = elapsed_ns / self.profile.usual_ns(tokens, decodes)
+        ratio = min(max(seen, _LEAST), _MOST)
+        self.factor += (_RISE if ratio > self.factor else _FALL) * (ratio - self.factor)
