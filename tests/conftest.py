@@ -1,0 +1,19 @@
+"""Settings of every test: reproducible hypothesis, one thread of everything."""
+
+from __future__ import annotations
+
+import os
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "bounded",
+    max_examples=100,
+    deadline=None,  # a slow machine is no failure
+    print_blob=True,  # what reproduces a failure
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("bounded")
