@@ -18,6 +18,7 @@ Int64Array = npt.NDArray[np.int64]
 
 _RISE, _FALL = 0.5, 0.2
 _LEAST, _MOST = 0.5, 8.0
+_SUDDEN = 1.5  # so much slower than the plans before: not the usual spread, but a new state
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +30,19 @@ class Samples:
     decode_ns: Int64Array
 
     def profile(self, miss_target: float) -> Profile:
-        """The profile whose high quantiles are exceeded by ``miss_target`` of the samples."""
+        """The profile whose high quantiles are exceeded by ``miss_target`` of the samples.
+
+        Of few samples the second highest is taken: one hiccup is no quantile.
+        """
         if not 0.0 < miss_target < 1.0:
             raise UsageError(f"miss target is {miss_target}, allowed is above 0 and below 1")
         finish = self.token_ns + self.decode_ns[:, None]
+        share = 1.0 - max(miss_target, 2.0 / len(finish))
         return Profile(
             prefill_ns=int(np.median(self.prefill_ns)),
             token_ns=tuple(np.median(self.token_ns, axis=0).astype(int).tolist()),
             decode_ns=int(np.median(self.decode_ns)),
-            finish_ns=tuple(np.quantile(finish, 1.0 - miss_target, axis=0).astype(int).tolist()),
+            finish_ns=tuple(np.quantile(finish, share, axis=0).astype(int).tolist()),
         )
 
 
@@ -63,7 +68,7 @@ class LatencyModel:
     """A profile and its online correction.
 
     ``factor`` is how much slower than the profile the device is. It rises fast and falls slowly
-    over the plans; within a plan, a slowness seen already counts at once.
+    over the plans; a slowness that sets in within a plan counts in that plan already.
     """
 
     def __init__(self, profile: Profile) -> None:
@@ -76,7 +81,8 @@ class LatencyModel:
         ``elapsed_ns`` and ``decodes``: time and decodes that this plan has taken so far.
         """
         seen = elapsed_ns / self.profile.usual_ns(token, decodes)
-        return round(self.profile.finish_ns[token] * max(self.factor, min(seen, _MOST)))
+        factor = min(seen, _MOST) if seen > _SUDDEN * self.factor else self.factor
+        return round(self.profile.finish_ns[token] * factor)
 
     def observe(self, tokens: int, decodes: int, elapsed_ns: int) -> None:
         """Learn from a finished plan."""
