@@ -51,7 +51,11 @@ def chunk_dtype(manifest: Manifest) -> Dtype:
 
 
 def tick_dtype(joints: int) -> Dtype:
-    """One servo tick: what was measured, commanded, on which rung, and how long each stage took."""
+    """One servo tick: what was measured, commanded, on which rung, and how long each stage took.
+
+    ``slow_stage`` is the ``edge.stages.Stage`` that made it late; ``spun_ns`` was spun before it,
+    of at most ``slack_ns``.
+    """
     return np.dtype(
         [
             ("tick", "<i8"),
@@ -61,6 +65,9 @@ def tick_dtype(joints: int) -> Dtype:
             ("read_ns", "<i8"),
             ("decide_ns", "<i8"),
             ("write_ns", "<i8"),
+            ("slack_ns", "<i8"),
+            ("spun_ns", "<i8"),
+            ("slow_stage", "<i4"),
             ("overrun", "<i4"),
             ("rung", "<i4"),
             ("mode", "<i4"),
@@ -91,6 +98,7 @@ def plan_dtype(tokens: int) -> Dtype:
             ("published_ns", "<i8"),
             ("prefix", "<i4"),
             ("late", "<i4"),
+            ("coarse", "<i4"),
             ("prefill_ns", "<i8"),
             ("token_ns", "<i8", (tokens,)),
             ("decode_ns", "<i8"),

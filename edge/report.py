@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from edge.ladder import Rung
-from edge.rates import NS_PER_MS, NS_PER_US
+from edge.rates import NS_PER_MS, NS_PER_US, period_ns
 from edge.robot import Robot
 from edge.safety import Limits
 from edge.shared_memory import Record
+from edge.stages import Stage
 
 TOLERANCE = 1e-6  # differences of differences of float64: rounding, far below any limit
 
@@ -53,14 +54,20 @@ class LimitAudit:
 
 
 class Report:
-    """Counts over a run. ``late_ticks``: their command left after the next tick was due."""
+    """Counts over a run. ``late_ticks``: their command left after the next tick was due.
+
+    ``late_stages`` says which stage made them so; ``spin_core_share`` is what punctual wake-ups
+    cost of one core.
+    """
 
     def __init__(self, robot: Robot) -> None:
         self.episodes = 0
         self.successes = 0
         self.ticks = 0
         self.late_ticks = 0
+        self.late_stages: Counter[str] = Counter()
         self.skipped = 0
+        self.spun_ns = 0
         self.plans = 0
         self.late_plans = 0
         self.planner_restarts = 0
@@ -68,6 +75,7 @@ class Report:
         self.rungs: Counter[str] = Counter()
         self.lateness_ns: list[int] = []
         self.plan_ns: list[int] = []
+        self._period_ns = period_ns(robot.servo.rate_hz)
         self._ages_ns: list[int] = []
         self._plan_ages_ns: list[int] = []
         self._audit = LimitAudit(Limits.of(robot), 1.0 / robot.servo.rate_hz)
@@ -80,6 +88,9 @@ class Report:
             return
         self.ticks += 1
         self.late_ticks += int(tick["overrun"])
+        if tick["overrun"]:
+            self.late_stages[Stage(int(tick["slow_stage"])).label] += 1
+        self.spun_ns += int(tick["spun_ns"])
         self.skipped = int(tick["skipped"])
         self.rungs[rung.label] += 1
         self.lateness_ns.append(int(tick["late_ns"]))
@@ -101,6 +112,13 @@ class Report:
             return None
         return sum(prefix * count for prefix, count in self.prefixes.items()) / self.plans
 
+    @property
+    def spin_core_share(self) -> float | None:
+        """Share of one core that was spun to be punctual; None before the first tick."""
+        if not self.ticks:
+            return None
+        return round(self.spun_ns / (self.ticks * self._period_ns), 4)
+
     def summary(self) -> dict[str, Any]:
         """Everything as plain JSON values; quantiles are null where nothing was counted."""
         mean = self.mean_prefix
@@ -109,9 +127,13 @@ class Report:
             "successes": self.successes,
             "ticks": self.ticks,
             "late_ticks": self.late_ticks,
+            "late_stages": {
+                s.label: self.late_stages[s.label] for s in Stage if s.label in self.late_stages
+            },
             "skipped_ticks": self.skipped,
             "wake_late_p50_us": quantile(self.lateness_ns, 0.5, NS_PER_US),
             "wake_late_p99_us": quantile(self.lateness_ns, 0.99, NS_PER_US),
+            "spin_core_share": self.spin_core_share,
             "plans": self.plans,
             "late_plan_share": self.late_plans / self.plans if self.plans else None,
             "plan_p50_us": quantile(self.plan_ns, 0.5, NS_PER_US),

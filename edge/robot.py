@@ -87,16 +87,26 @@ class Tracker(_Strict):
 
 
 class RealTime(_Strict):
-    """How a process asks the kernel for time; what it may not have is warned about and left out."""
+    """How a process asks the kernel for time; what it may not have is warned about and left out.
+
+    ``wake_latency_us``: cores may sleep no deeper than what they wake from within this time, as
+    long as the process lives (0: not at all; null: as the system pleases).
+    """
 
     priority: int | None = Field(default=None, ge=1, le=98)
     core: int | None = Field(default=None, ge=0)
     lock_memory: bool = True
+    wake_latency_us: int | None = Field(default=None, ge=0, le=100_000)
 
 
 class ServoRates(RealTime):
-    """The servo loop. ``spin_us``: it sleeps to this long before a tick and spins the rest."""
+    """The servo loop.
 
+    ``spin_us``: it is woken at most so long before a tick and spins the rest; how long is learnt
+    from the kernel's lateness. 0 never spins and is as late as the kernel.
+    """
+
+    wake_latency_us: int | None = Field(default=0, ge=0, le=100_000)
     rate_hz: int = Field(ge=10, le=1_000)
     spin_us: int = Field(default=200, ge=0, le=2_000)
     max_observation_age_ms: Finite = Field(default=50, gt=0, le=1_000)

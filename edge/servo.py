@@ -1,7 +1,7 @@
 """The servo: one fixed-rate loop from joint state to joint setpoint. It owns the bus.
 
 It runs in a process of its own, makes no inference, and outlives the planner. Every tick is
-read → decide → write → publish; only this loop reads the clock.
+read → decide → write → publish; only this loop reads the clock. A late tick names its slow stage.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import numpy as np
 from edge.operator import Operator
 from edge.pilot import Pilot
 from edge.rates import NS_PER_US, period_ns
-from edge.realtime import Ticker
 from edge.records import tick_dtype
 from edge.robot import Robot
 from edge.sensing import Reading, Sensing
 from edge.shared_memory import Ring
+from edge.stages import StageWatch
+from edge.ticker import Ticker
 from firmware_bridge.bus import JointBus
 from firmware_bridge.messages import SafeSetpoint
 
@@ -41,12 +42,15 @@ class Servo:
         self._ticks = ticks
         self._tick = np.zeros((), tick_dtype(len(robot.joints)))
         self._ticker = Ticker(period_ns(robot.servo.rate_hz), robot.servo.spin_us * NS_PER_US)
+        self._stages = StageWatch()
+        self._spun_ns = 0
 
     def run(self) -> None:
         """Tick until the operator wants the end and the arm stands still.
 
         Raises BridgeError when the port is gone; the controllers' own watchdogs then hold the arm.
         """
+        self._ticker.restart()
         while not (self._operator.wants_the_end(time.monotonic_ns()) and self._pilot.may_end):
             self._run_tick(self._ticker.wait())
 
@@ -69,11 +73,26 @@ class Servo:
         tick["tick"] += 1
         tick["due_ns"] = due_ns
         tick["late_ns"] = started_ns - due_ns
-        tick["skipped"] = self._ticker.skipped
         tick["read_ns"] = read_ns - started_ns
         tick["decide_ns"] = decided_ns - read_ns
         tick["write_ns"] = written_ns - decided_ns
-        tick["overrun"] = written_ns > self._ticker.next_ns
+        late = written_ns > self._ticker.next_ns
+        tick["overrun"] = late
+        tick["slow_stage"] = self._stages.judge(
+            late,
+            started_ns - due_ns,
+            read_ns - started_ns,
+            decided_ns - read_ns,
+            written_ns - decided_ns,
+        )
+        self._describe_ticker()
+
+    def _describe_ticker(self) -> None:
+        tick, ticker = self._tick, self._ticker
+        tick["skipped"] = ticker.skipped
+        tick["slack_ns"] = ticker.slack_ns
+        tick["spun_ns"] = ticker.spun_ns - self._spun_ns
+        self._spun_ns = ticker.spun_ns
 
     def _publish(self, reading: Reading, setpoint: SafeSetpoint | None, now_ns: int) -> None:
         tick = self._tick
