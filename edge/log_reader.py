@@ -47,8 +47,9 @@ class Event:
 class Log:
     """A run as it was logged: ``ticks`` of ``tick_dtype``, ``plans`` of ``plan_dtype``.
 
-    ``session``: the run's settings as logged, by whatever version wrote them; ``joints``: the
-    names among them; ``damage``: what is wrong with the file, or empty.
+    A log of an older version lacks the fields that it did not know. ``session``: the run's
+    settings as logged, by whatever version; ``joints``: the names among them; ``damage``: what is
+    wrong with the file, or empty.
     """
 
     session: dict[str, Any]
@@ -156,13 +157,15 @@ def _session(path: Path, records: list[McapRecord]) -> dict[str, Any]:
 
 
 def _rebuild(messages: list[dict[str, Any]], dtype: np.dtype[Any]) -> Records:
+    """Messages as records; a field that their version did not have is absent, never zero."""
     back: dict[str, Callable[[Any], Any]] = {
         "rung": lambda label: Rung[label.upper()],
         "mode": lambda name: Mode[name.upper()],
         "reason": str.encode,
     }
-    records = np.zeros(len(messages), dtype)
-    for name in dtype.names if messages and dtype.names else ():
+    present = [name for name in dtype.names or () if not messages or name in messages[0]]
+    records = np.zeros(len(messages), [(name, dtype[name]) for name in present])
+    for name in present if messages else ():
         convert = back.get(name)
         values = [message[name] for message in messages]
         records[name] = [convert(value) for value in values] if convert else values

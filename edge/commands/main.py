@@ -8,6 +8,7 @@ import typer
 
 from edge.commands.emulate import emulate
 from edge.commands.export import export
+from edge.commands.plot import plot
 from edge.commands.run import run
 from edge.commands.train import train
 from edge.errors import OatEdgeError
@@ -20,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (run, train, export, emulate):
+for command in (run, plot, train, export, emulate):
     app.command()(command)
 
 

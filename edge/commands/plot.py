@@ -32,9 +32,12 @@ def plot(
         print(f"oat-edge: warning: log {log}: {recorded.damage}", file=sys.stderr)
     try:
         data = run_data(recorded, episode)
-        save_run_figure(data, _title(recorded.session, log, episode), out)
     except RunError as error:
         raise RunError(f"log {log}: {error}") from error
+    except ValueError as error:  # NumPy's for a field that is not there
+        raise RunError(f"log {log}: written by another version: {error}") from error
+    try:
+        save_run_figure(data, _title(recorded.session, log, episode), out)
     except OSError as error:
         raise RunError(f"--out {out}: {error.strerror or error}") from error
     except ValueError as error:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from edge.commands.plots import style
 from edge.commands.plots.run_data import Array, Plans, RunData, Span
 from edge.ladder import Rung
 
 SMALLEST_SPAN_RAD = 0.2  # a joint that hardly moves is not blown up to fill its panel
+BESIDE = 1.18  # right edge of the figures beside a panel, in panel widths
 QUANTILES = (0.05, 0.5, 0.95, 0.99)
 
 
@@ -40,7 +42,7 @@ def draw_joint(axes: Any, data: RunData, joint: int) -> None:
 def draw_prefix(axes: Any, plans: Plans, tokens: int) -> None:
     """Prefix length of every plan; late plans stand out."""
     in_time = ~plans.late
-    axes.vlines(plans.time_s, 0, plans.prefix, color=style.GRID, linewidth=1.0)
+    axes.vlines(plans.time_s, 0, plans.prefix, color=style.STEM, linewidth=1.0)
     axes.plot(plans.time_s[in_time], plans.prefix[in_time], "o", color=style.TOKEN, markersize=3.2)
     axes.plot(
         plans.time_s[plans.late],
@@ -58,23 +60,24 @@ def draw_prefix(axes: Any, plans: Plans, tokens: int) -> None:
 
 
 def draw_stages(axes: Any, title: str, stages_ms: dict[str, Array]) -> None:
-    """Quantiles of each stage's duration: bar 5 to 95 %, dot 50 %, whisker to 99 %, tick the most.
+    """Quantiles of each stage's duration: dot 50 %, bar 5 to 95 %, whisker to 99 %, tick the most.
 
-    Durations are on a logarithmic axis; those below 1 µs are drawn there.
+    Durations are on a logarithmic axis; those below 1 µs are drawn at 1 µs.
     """
     names = [name for name, times in stages_ms.items() if len(times)]
+    if not names:
+        axes.set_axis_off()
+        axes.set_title(f"{title}: none")
+        return
     for row, name in enumerate(names):
         _draw_quantiles(axes, row, np.maximum(stages_ms[name], 1e-3))
-    axes.set_xscale("log")
     axes.set_title(title)
-    axes.set_xlabel("ms")
-    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("ms", labelpad=1)
+    _scale(axes)
     axes.set(yticks=range(len(names)), yticklabels=names)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
-    if not names:
-        axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", color=style.FAINT)
 
 
 def _draw_quantiles(axes: Any, row: int, times_ms: Array) -> None:
@@ -85,7 +88,22 @@ def _draw_quantiles(axes: Any, row: int, times_ms: Array) -> None:
     axes.plot(highest, row, "|", color=style.TOKEN, markersize=7)
     axes.plot(middle, row, "o", color=style.INK, markersize=3.6)
     label = f"{_figures(middle)} / {_figures(highest)}"
-    axes.text(1.01, row, label, transform=axes.get_yaxis_transform(), va="center", fontsize=7)
+    beside = axes.get_yaxis_transform()
+    axes.text(
+        BESIDE, row, label, transform=beside, va="center", ha="right", fontsize=7, color=style.INK
+    )
+
+
+def _scale(axes: Any) -> None:
+    """Logarithmic, with labels at 1, 2 and 5 where decades alone would be too few."""
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.text(
+        BESIDE, 1.03, "p50 / p99", transform=axes.transAxes, ha="right", fontsize=7, color=style.INK
+    )
 
 
 def _figures(value_ms: float) -> str:

@@ -126,11 +126,12 @@ def _planner_stages(plans: Records) -> dict[str, Array]:
     started_ns = plans["started_ns"] - plans["observed_ns"]
     first_ns = plans["token_ns"][:, 0]
     generated_ns = plans["token_ns"].max(axis=1, initial=0)
+    several = plans["prefix"] > 1
     stages = {
         "start": started_ns,
         "prefill": plans["prefill_ns"] - started_ns,
         "first token": first_ns - plans["prefill_ns"],
-        "other tokens": generated_ns - first_ns,
+        "other tokens": (generated_ns - first_ns)[several],
         "decode": plans["decode_ns"],
         "whole plan": plans["published_ns"] - plans["observed_ns"],
     }

@@ -23,7 +23,9 @@ from edge.commands.plots.run_data import RunData
 from edge.ladder import Rung
 
 COLUMNS = 2
-WIDTH_IN, ROW_IN, STAGES_IN, HEAD_IN = 10.0, 1.35, 1.75, 0.75
+WIDTH_IN, ROW_IN, STAGES_IN = 10.0, 1.35, 1.4
+HEAD_IN, BETWEEN_IN, FOOT_IN = 0.72, 0.72, 0.58
+LEFT, RIGHT, BETWEEN_COLUMNS = 0.085, 0.93, 0.42
 BAND = 0.13  # height of the rung's band, in rows
 DOTS_PER_INCH = 160
 
@@ -40,17 +42,26 @@ def save_run_figure(data: RunData, title: str, path: Path) -> None:
 
 def _figure(data: RunData, title: str) -> Figure:
     rows = -(-(len(data.joints) + 1) // COLUMNS)
-    figure = Figure(figsize=(WIDTH_IN, HEAD_IN + rows * ROW_IN + STAGES_IN))
+    height = HEAD_IN + rows * ROW_IN + BETWEEN_IN + STAGES_IN + FOOT_IN
+    figure = Figure(figsize=(WIDTH_IN, height))
     FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(
-        rows + 2, COLUMNS, height_ratios=[BAND, *[1.0] * rows, STAGES_IN / ROW_IN]
+    columns = {"left": LEFT, "right": RIGHT, "wspace": BETWEEN_COLUMNS}
+    over_time = figure.add_gridspec(
+        rows + 1,
+        COLUMNS,
+        height_ratios=[BAND, *[1.0] * rows],
+        top=1 - HEAD_IN / height,
+        bottom=(FOOT_IN + STAGES_IN + BETWEEN_IN) / height,
+        hspace=0.42,
+        **columns,
     )
-    _draw_over_time(figure, grid, data, rows)
-    for column, (name, stages) in enumerate(
-        (("servo tick, by stage", data.servo_ms), ("plan, by stage", data.planner_ms))
-    ):
-        draw_stages(figure.add_subplot(grid[rows + 1, column]), name, stages)
-    _arrange(figure, title, data)
+    stages = figure.add_gridspec(
+        1, COLUMNS, top=(FOOT_IN + STAGES_IN) / height, bottom=FOOT_IN / height, **columns
+    )
+    _draw_over_time(figure, over_time, data, rows)
+    draw_stages(figure.add_subplot(stages[0]), "servo tick, by stage", data.servo_ms)
+    draw_stages(figure.add_subplot(stages[1]), "plan, by stage", data.planner_ms)
+    _words(figure, title, data)
     return figure
 
 
@@ -74,24 +85,18 @@ def _draw_over_time(figure: Any, grid: Any, data: RunData, rows: int) -> None:
         last = row == rows - 1 or cell == len(data.joints)
         axes.tick_params(labelbottom=last)
         if last:
-            axes.set_xlabel("s", labelpad=1)
+            axes.set_xlabel("time, s", labelpad=1)
 
 
-def _arrange(figure: Any, title: str, data: RunData) -> None:
+def _words(figure: Any, title: str, data: RunData) -> None:
     height = figure.get_figheight()
-    figure.subplots_adjust(
-        left=0.075,
-        right=0.93,
-        top=1 - HEAD_IN / height,
-        bottom=0.42 / height,
-        hspace=0.42,
-        wspace=0.32,
-    )
-    figure.text(0.075, 1 - 0.2 / height, title, fontsize=10, color=style.INK, va="top")
+    figure.text(LEFT, 1 - 0.2 / height, title, fontsize=10, color=style.INK, va="top")
+    note = "durations: dot p50, bar p5 to p95, whisker p99, tick the longest"
+    figure.text(LEFT, 0.1 / height, note, fontsize=7, color=style.NOTE)
     figure.legend(
         handles=_handles(data),
         loc="upper left",
-        bbox_to_anchor=(0.075, 1 - 0.42 / height),
+        bbox_to_anchor=(LEFT, 1 - 0.42 / height),
         ncols=len(Rung) + 3,
         handlelength=1.3,
         columnspacing=1.4,

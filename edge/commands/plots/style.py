@@ -8,7 +8,9 @@ from edge.ladder import Rung
 
 INK = "#22313f"
 FAINT = "#9aa5b1"
+NOTE = "#6b7783"
 GRID = "#e4e8ec"
+STEM = "#cfd6dd"
 COMMAND = "#8fb4d9"
 MEASURED = INK
 LATE = "#c0392b"
@@ -27,6 +29,7 @@ RUNG_COLOUR = {
 RC: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 8.0,
+    "text.color": INK,
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,
     "axes.titlesize": 8.5,
