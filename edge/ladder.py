@@ -99,7 +99,7 @@ def climb(rung: Rung, situation: Situation) -> tuple[Rung, str]:
 def classify(rung: Rung, situation: Situation) -> tuple[Event, str]:
     """The event that a situation amounts to, and its reason in words."""
     if not situation.engaged:
-        return Event.RELEASED, "not engaged"
+        return Event.RELEASED, situation.stop or "not engaged"
     if situation.stop:
         return _nothing(situation), situation.stop
     if rung is Rung.DECELERATE:

@@ -16,7 +16,13 @@ from firmware_bridge.messages import Float64Array, JointState, SafeSetpoint
 POSE_KEY = "observation.environment_state"
 STEP_NS = 20_000_000
 TICK_NS = 5_000_000
-LIMITS = {"min_position": -1.0, "max_position": 2.0, "max_velocity": 3.0, "max_acceleration": 30.0, "max_jerk": 3e3}
+LIMITS = {
+    "min_position": -1.0,
+    "max_position": 2.0,
+    "max_velocity": 3.0,
+    "max_acceleration": 30.0,
+    "max_jerk": 3e3,
+}
 JOINT = {"group": "arm", "bus": "arm", "home_rad": 0.5, "max_tracking_error_rad": 0.6}
 ROBOT: dict[str, Any] = {
     "name": "twojoint",
@@ -98,7 +104,9 @@ def make_manifest(**changes: Any) -> Manifest:
 class MemoryBus:
     """A bus that reaches every setpoint at once; ``faults`` are raised by the next reads."""
 
-    def __init__(self, clock: Callable[[], int], position_rad: Iterable[float] = (0.0, 0.0)) -> None:
+    def __init__(
+        self, clock: Callable[[], int], position_rad: Iterable[float] = (0.0, 0.0)
+    ) -> None:
         self.position_rad: Float64Array = np.array(list(position_rad))
         self.faults: list[BridgeError] = []
         self.sent: list[SafeSetpoint] = []

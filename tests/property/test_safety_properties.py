@@ -157,9 +157,7 @@ def test_what_is_not_finite_stops_and_moves_nothing(
 
 
 @given(filters(), st.sampled_from([np.nan, np.inf]))
-def test_it_engages_on_no_position_that_is_not_finite(
-    safety: SafetyFilter, poison: float
-) -> None:
+def test_it_engages_on_no_position_that_is_not_finite(safety: SafetyFilter, poison: float) -> None:
     safety.disengage()
     assert safety.engage(np.array([0.0, poison])) == Stop(f"measured position of b is {poison}")
     assert safety.track(np.zeros(2), 0) == Stop("the safety filter is not engaged")
