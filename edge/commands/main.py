@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from edge.commands.build import build
 from edge.commands.emulate import emulate
 from edge.commands.export import export
 from edge.commands.plot import plot
@@ -21,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (run, plot, train, export, emulate):
+for command in (run, plot, train, export, build, emulate):
     app.command()(command)
 
 
