@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from calibration.graph_builder import GraphBuilder
-from models.policy import Block, OATPolicy, safe_name
+from models.observation import safe_name
+from models.policy import Block, OATPolicy
 
 
 def array(tensor: Tensor) -> np.ndarray:

@@ -14,7 +14,8 @@ from models import checkpoint as checkpoints
 from models.checkpoint import Checkpoint
 from models.dataset import Windows, load_windows, split_by_episode
 from models.objectives import NextToken, Reconstruction, reconstruction_error_rad, spread
-from models.policy import OATPolicy, safe_name
+from models.observation import safe_name
+from models.policy import OATPolicy
 from models.recipes import Recipe
 from models.tokenizer import OATTokenizer
 from models.training import Objective, Progress, Schedule, Trainer

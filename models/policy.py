@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.normalizer import Normalizer
+from models.observation import ObservationEncoder
 
 NORM_EPSILON = 1e-6
 
@@ -45,29 +45,6 @@ class PolicyConfig:
     @property
     def head_dim(self) -> int:
         return self.dim // self.heads
-
-
-class ObservationEncoder(nn.Module):
-    """Normalises each feature and projects their concatenation."""
-
-    def __init__(self, config: PolicyConfig) -> None:
-        super().__init__()
-        self.features = dict(config.features)
-        dims = self.features.items()
-        self.normalizers = nn.ModuleDict({safe_name(key): Normalizer(dim) for key, dim in dims})
-        self.state_proj = nn.Linear(sum(self.features.values()), config.dim)
-
-    def normalise(self, observation: Mapping[str, Tensor]) -> Tensor:
-        """Raw features (B, S, dim) each to their normalised concatenation (B, S, sum of dims)."""
-        parts = [self.normalizers[safe_name(key)](observation[key]) for key in self.features]
-        return torch.cat(parts, -1)
-
-    def forward(self, observation: Mapping[str, Tensor], noise: float = 0.0) -> Tensor:
-        """To (B, S, C); ``noise`` is the deviation added to normalised features in training."""
-        features = self.normalise(observation)
-        if noise > 0.0:
-            features = features + noise * torch.randn_like(features)
-        return self.state_proj(features)
 
 
 class CausalSelfAttention(nn.Module):
@@ -161,7 +138,7 @@ class OATPolicy(nn.Module):
         super().__init__()
         self.config = config
         vocabulary, dim = config.codebook_size + 1, config.dim
-        self.obs_encoder = ObservationEncoder(config)
+        self.obs_encoder = ObservationEncoder(config.features, dim)
         self.tok_pos_emb = nn.Parameter(torch.zeros(1, config.num_tokens + 1, dim))
         self.cond_pos_emb = nn.Parameter(torch.zeros(1, config.n_obs_steps, dim))
         self.tok_emb = nn.Embedding(vocabulary, dim)
@@ -199,11 +176,6 @@ class OATPolicy(nn.Module):
         """An empty self_kv buffer (L, 2, B, nh, R, hs)."""
         c = self.config
         return torch.zeros(c.layers, 2, batch, c.heads, c.num_tokens, c.head_dim)
-
-
-def safe_name(key: str) -> str:
-    """A feature's key as a module name, which may hold no dot."""
-    return key.replace(".", "_")
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Protocol
 
 import torch
@@ -94,6 +95,7 @@ class Trainer:
     def save(self, path: Path) -> None:
         """Writes all that a resumed run needs to continue to the bit."""
         state = {
+            "schedule": asdict(self.schedule),
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
             "best": self.best,
@@ -108,8 +110,20 @@ class Trainer:
         building.replace(path)
 
     def load(self, path: Path) -> None:
-        """Continues from what ``save`` wrote; nothing in the file is executed."""
-        state = torch.load(path, weights_only=True)
+        """Continues from what ``save`` wrote; nothing in the file is executed.
+
+        Raises ValueError if it is damaged or belongs to a training of another shape or schedule.
+        """
+        try:
+            state = torch.load(path, weights_only=True)
+            if state["schedule"] != asdict(self.schedule):
+                raise ValueError(f"{path}: saved under another schedule; start without --resume")
+            self._restore(state)
+        except (OSError, KeyError, RuntimeError, UnpicklingError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"{path}: not a state of this training ({reason})") from error
+
+    def _restore(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
         self.best = state["best"]

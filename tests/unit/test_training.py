@@ -16,7 +16,7 @@ from models.generation import act
 from models.pipeline import train_recipe
 from models.policy import PolicyConfig
 from models.recipes import Feature, Recipe, get_recipe, shortened
-from models.training import Schedule, Trainer, learning_rate
+from models.training import Progress, Schedule, Trainer, learning_rate
 from tests.unit.tiny_models import FEATURES, demonstrations, tiny_checkpoint, tiny_tokenizer
 
 SCHEDULE = Schedule(
@@ -51,7 +51,7 @@ class InterruptedTrainingError(Exception):
 
 
 def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path: Path) -> None:
-    def interrupt(progress: object) -> None:
+    def interrupt(progress: Progress) -> None:
         if progress.step == 10:
             raise InterruptedTrainingError
 
@@ -66,6 +66,18 @@ def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path: Path) -> Non
     assert trainer.step == 8
     trainer.run()
     assert all(map(torch.equal, weights(whole), weights(resumed)))
+
+
+def test_a_state_of_another_training_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "state.pt"
+    Trainer(network(), Line(), SCHEDULE).run(path)
+    with pytest.raises(ValueError, match=r"state\.pt: saved under another schedule"):
+        Trainer(network(), Line(), replace(SCHEDULE, steps=20)).load(path)
+    with pytest.raises(ValueError, match=r"state\.pt: not a state of this training"):
+        Trainer(nn.Linear(2, 2), Line(), SCHEDULE).load(path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"state\.pt: not a state of this training"):
+        Trainer(network(), Line(), SCHEDULE).load(path)
 
 
 def test_the_same_seed_trains_the_same_weights_and_another_does_not() -> None:
@@ -176,6 +188,25 @@ def test_a_recipe_trains_from_a_file_to_a_checkpoint_that_acts(tmp_path: Path) -
     loaded = checkpoints.load(tmp_path / "out")
     actions = [act(c.tokenizer, c.policy, c.examples, 2) for c in (trained, loaded)]
     assert torch.equal(*actions)
+
+
+@pytest.mark.parametrize("stage", ["tokenizer", "policy"])
+def test_a_recipe_interrupted_in_either_stage_resumes_to_the_same_bits(
+    tmp_path: Path, stage: str
+) -> None:
+    def interrupt(current: str, progress: Progress) -> None:
+        if (current, progress.step) == (stage, 7):
+            raise InterruptedTrainingError
+
+    data = tmp_path / "demonstrations.npz"
+    np.savez(data, **demonstrations())
+    whole = train_recipe(tiny_recipe(), data, tmp_path / "whole")
+    with pytest.raises(InterruptedTrainingError):
+        train_recipe(tiny_recipe(), data, tmp_path / "cut", report=interrupt)
+    resumed = train_recipe(tiny_recipe(), data, tmp_path / "cut", resume=True)
+    assert all(map(torch.equal, weights(whole.tokenizer), weights(resumed.tokenizer)))
+    assert all(map(torch.equal, weights(whole.policy), weights(resumed.policy)))
+    assert whole.facts == resumed.facts
 
 
 def test_a_checkpoint_survives_the_round_trip(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from models.checkpoint import Checkpoint
-from models.policy import OATPolicy, PolicyConfig, safe_name
+from models.observation import safe_name
+from models.policy import OATPolicy, PolicyConfig
 from models.tokenizer import OATTokenizer, TokenizerConfig
 
 FEATURES = {"observation.state": 3, "observation.command": 3}

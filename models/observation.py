@@ -1,0 +1,38 @@
+"""From raw observation features to one vector per observation step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from models.normalizer import Normalizer
+
+
+class ObservationEncoder(nn.Module):
+    """Normalises each feature and projects their concatenation."""
+
+    def __init__(self, features: Mapping[str, int], out_dim: int) -> None:
+        super().__init__()
+        self.features = dict(features)
+        dims = self.features.items()
+        self.normalizers = nn.ModuleDict({safe_name(key): Normalizer(dim) for key, dim in dims})
+        self.state_proj = nn.Linear(sum(self.features.values()), out_dim)
+
+    def normalise(self, observation: Mapping[str, Tensor]) -> Tensor:
+        """Raw features (B, S, dim) each to their normalised concatenation (B, S, sum of dims)."""
+        parts = [self.normalizers[safe_name(key)](observation[key]) for key in self.features]
+        return torch.cat(parts, -1)
+
+    def forward(self, observation: Mapping[str, Tensor], noise: float = 0.0) -> Tensor:
+        """To (B, S, C); ``noise`` is the deviation added to normalised features in training."""
+        features = self.normalise(observation)
+        if noise > 0.0:
+            features = features + noise * torch.randn_like(features)
+        return self.state_proj(features)
+
+
+def safe_name(key: str) -> str:
+    """A feature's key as a module name, which may hold no dot."""
+    return key.replace(".", "_")
