@@ -36,6 +36,8 @@ class PlanRequests:
         self._step_ns = period_ns(manifest.action.rate_hz)
         self._execution_ns = manifest.action.execution_horizon * self._step_ns
         self._half_tick_ns = period_ns(robot.servo.rate_hz) // 2
+        horizon_ns = manifest.action.action_horizon * self._step_ns
+        self._open_plans = 1 + horizon_ns // (self._budget_ns + self._step_ns)
         self._plan = 0
         self._epoch = 0
         self._first_ns = 0
@@ -78,6 +80,7 @@ class PlanRequests:
             return stop
         self._plan += 1
         self._starts[self._plan] = command_rad.copy()
+        self._starts.pop(self._plan - self._open_plans, None)  # its horizon is over
         self._deadline_ns = now_ns + self._budget_ns
         self._waiting = True
         self._record["plan"] = self._plan

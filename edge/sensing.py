@@ -115,6 +115,8 @@ class Sensing:
             age_ns = now_ns - sample.stamp_ns
             if age_ns > max_age_ns:
                 stop = stop or Stop(f"{tracker.key} is {age_ns / NS_PER_MS:.0f} ms old")
+            if age_ns < -max_age_ns:  # of another clock: it would never grow stale
+                stop = stop or Stop(f"{tracker.key} is {-age_ns / NS_PER_MS:.0f} ms ahead of time")
             stop = stop or self._non_finite(tracker.key, sample.values)
         return stop
 

@@ -49,6 +49,7 @@ class TrackerSocket:
             path.unlink(missing_ok=True)
             self._socket.bind(str(path))
         except OSError as error:
+            self._socket.close()
             raise RunError(f"trackers.{key}.socket {path}: {error.strerror}") from error
 
     def poll(self) -> Sample | None:

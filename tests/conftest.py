@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
+from hypothesis import HealthCheck, settings
+
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
-
-from hypothesis import HealthCheck, settings
 
 settings.register_profile(
     "bounded",

@@ -1,4 +1,4 @@
-"""Parts that tests of ``edge`` are built from: a robot of two joints, its manifest, a bus in memory."""
+"""Parts that tests of ``edge`` are made of: a robot of two joints, its manifest, a bus."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LIMITS = {
     "max_position": 2.0,
     "max_velocity": 3.0,
     "max_acceleration": 30.0,
-    "max_jerk": 3e3,
+    "max_jerk": 3000.0,
 }
 JOINT = {"group": "arm", "bus": "arm", "home_rad": 0.5, "max_tracking_error_rad": 0.6}
 ROBOT: dict[str, Any] = {
