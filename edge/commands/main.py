@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from edge.commands.bench import bench_app
 from edge.commands.build import build
 from edge.commands.emulate import emulate
 from edge.commands.export import export
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 for command in (run, plot, train, export, build, emulate):
     app.command()(command)
+app.add_typer(bench_app, name="bench")
 
 
 @app.callback()

@@ -1,0 +1,55 @@
+"""``oat-edge bench``: measurements of this device, one verb each."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+ENOUGH_FOR_P99 = 300
+
+bench_app = typer.Typer(help="Measure this device.", no_args_is_help=True)
+
+
+@bench_app.callback()
+def _root() -> None:
+    """Keeps verbs as verbs even where there is only one."""
+
+
+@bench_app.command()
+def inference(
+    bundle: Annotated[str, typer.Argument(help="A shipped bundle, or a directory.")] = (
+        "viperx-lift"
+    ),
+    engines: Annotated[str, typer.Option(help="Comma-separated.")] = "ort",
+    precisions: Annotated[
+        str | None, typer.Option(help="Comma-separated; all of the bundle's if left out.")
+    ] = None,
+    baseline: Annotated[str, typer.Option(help="torch: plain eager code; or none.")] = "torch",
+    pin: Annotated[int | None, typer.Option(min=0, help="Keep to this core.")] = None,
+    plans: Annotated[int, typer.Option("--n", min=1, help="Plans per row.")] = ENOUGH_FOR_P99,
+    seconds: Annotated[float, typer.Option(min=0, help="Stop after so long, with fewer.")] = 50.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Time whole plans, from an observation to actions, for each engine and prefix length."""
+    from edge.commands.benchmarks.device import pin as pin_to
+    from edge.commands.bundles import find_bundle
+
+    path = find_bundle(bundle)
+    if pin is not None:
+        pin_to(pin)  # before a runtime is imported and starts its threads
+    from edge.commands.benchmarks.inference import bench_inference
+
+    report = bench_inference(path, engines, precisions, baseline, plans, seconds)
+    fewest = min(row["n"] for row in report["rows"])
+    if fewest < ENOUGH_FOR_P99:
+        note = f"p99 of {fewest} plans says little; {ENOUGH_FOR_P99} or more are better"
+        print(f"oat-edge: {note}", file=sys.stderr)
+    if as_json:
+        print(json.dumps(report))
+    else:
+        from edge.commands.benchmarks.tables import print_inference
+
+        print_inference(report)
