@@ -13,6 +13,7 @@ from edge.rates import NS_PER_S
 IN_TIME_SHARE = 0.998  # of the wake-ups, that the slack shall cover
 RISE_NS = 20_000  # on a wake-up that came later than the slack
 FALL_NS = round(RISE_NS * (1 - IN_TIME_SHARE) / IN_TIME_SHARE)  # on any other
+HASTE = 8  # times faster it falls before the first late wake-up
 FLOOR_NS = 5_000  # below this the way out of the sleep itself is what takes the time
 
 
@@ -22,22 +23,25 @@ class SpinSlack:
     Robbins and Monro's stochastic approximation (1951) of a quantile: up by ``RISE_NS`` where the
     slack was too short, down by ``FALL_NS`` where not, so that in the long run a share
     ``IN_TIME_SHARE`` of the wake-ups is in time. ``ns`` stays within ``FLOOR_NS`` and
-    ``maximum_ns``, where it starts; a maximum of 0 means never to spin.
+    ``maximum_ns``, where it starts and falls in haste until it is too short for the first time; a
+    maximum of 0 means never to spin.
     """
 
-    __slots__ = ("_floor_ns", "_maximum_ns", "ns")
+    __slots__ = ("_fall_ns", "_floor_ns", "_maximum_ns", "ns")
 
     def __init__(self, maximum_ns: int) -> None:
         self.ns = maximum_ns
         self._maximum_ns = maximum_ns
         self._floor_ns = min(FLOOR_NS, maximum_ns)
+        self._fall_ns = HASTE * FALL_NS
 
     def observe(self, lateness_ns: int) -> None:
         """Learn from one wake-up that came so long after it had been asked for."""
         if lateness_ns > self.ns:
             self.ns = min(self._maximum_ns, self.ns + RISE_NS)
+            self._fall_ns = FALL_NS
         else:
-            self.ns = max(self._floor_ns, self.ns - FALL_NS)
+            self.ns = max(self._floor_ns, self.ns - self._fall_ns)
 
 
 class Ticker:

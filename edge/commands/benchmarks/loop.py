@@ -1,0 +1,134 @@
+"""``oat-edge bench loop``: how punctual is the servo's loop, beside what the kernel itself can do?
+
+The loop that spins, cyclictest, and the loop that does not, take turns of two seconds, so that all
+three meet the same machine. Ratios of p99 lateness are the result; the rest explains them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.commands.benchmarks.cyclictest import Cyclictest
+from edge.commands.benchmarks.lateness import of_histogram, of_samples
+from edge.commands.benchmarks.loop_process import LoopProcess, Slice
+from edge.commands.benchmarks.planner_load import planner_load
+from edge.errors import UsageError
+from edge.rates import NS_PER_US, period_ns
+from edge.robot import PlannerRates, Robot, ServoRates
+
+YARDSTICKS = ("cyclictest", "none")
+STRESSES = ("none", "planner")
+TURN_S = 2.0
+WARM_UP_TICKS = 1_000  # not counted: the slack comes down from its maximum
+
+
+def run(
+    robot: Robot, rate_hz: int, seconds: float, against: str, stresses: list[str], path: Path | None
+) -> list[dict[str, Any]]:
+    """One result for each kind of stress; each of the loops is measured for ``seconds``.
+
+    ``path``: the bundle that the stressing planner runs. Raises UsageError, RunError.
+    """
+    _check("--against", against, YARDSTICKS)
+    for stress in stresses:
+        _check("--stress", stress, STRESSES)
+    settings = ServoRates.model_validate(robot.servo.model_dump() | {"rate_hz": rate_hz})
+    results = []
+    for stress in stresses:
+        with LoopProcess(settings) as loop, _stress(stress, path, robot.planner) as load:
+            trial = Trial(loop, settings, against)
+            trial.run(seconds)
+            results.append({"rate_hz": rate_hz, "stress": stress} | trial.result() | load())
+    return results
+
+
+class Trial:
+    """The turns of one measurement."""
+
+    def __init__(self, loop: LoopProcess, settings: ServoRates, against: str) -> None:
+        self._loop = loop
+        self._rate_hz = settings.rate_hz
+        self._priority = settings.priority if loop.setup.fifo else None
+        self._slices: dict[str, list[Slice]] = {"spinning": [], "frugal": []}
+        self._yardstick: Cyclictest | None = None
+        if against == "cyclictest":
+            period = period_ns(settings.rate_hz)
+            locked = loop.setup.locked
+            self._yardstick = Cyclictest(period, self._priority, settings.core, locked)
+
+    def run(self, seconds: float) -> None:
+        """Measure each loop for so long, in turns."""
+        turns = max(1, round(seconds / TURN_S))
+        ticks = max(1, round(seconds * self._rate_hz / turns))
+        self._loop.measure("spinning", WARM_UP_TICKS)
+        for _ in range(turns):
+            self._slices["spinning"].append(self._loop.measure("spinning", ticks))
+            if self._yardstick is not None:
+                self._yardstick.measure(ticks)
+            self._slices["frugal"].append(self._loop.measure("frugal", ticks))
+
+    def result(self) -> dict[str, Any]:
+        """Lateness of all three in µs, their ratios, and the core time that punctuality costs."""
+        setup = self._loop.setup
+        spinning, frugal = self._slices["spinning"], self._slices["frugal"]
+        result = {
+            "scheduler": {
+                "policy": "SCHED_FIFO" if setup.fifo else "SCHED_OTHER",
+                "priority": self._priority,
+                "memory_locked": setup.locked,
+            },
+            "warnings": list(setup.warnings),
+            "ticks": sum(len(part.lateness_ns) for part in spinning),
+            "servo": _quantiles(spinning),
+            "frugal": _quantiles(frugal),
+            "core_share": _share(spinning, "spun_ns"),
+            "cpu_share": _share(spinning, "cpu_ns"),
+            "cpu_share_frugal": _share(frugal, "cpu_ns"),
+            "slack_us": spinning[-1].slack_ns / NS_PER_US,
+            "load_average": round(os.getloadavg()[0], 2),
+        }
+        return result | self._ratios(result)
+
+    def _ratios(self, result: dict[str, Any]) -> dict[str, Any]:
+        if self._yardstick is None:
+            return {}
+        measured = of_histogram(self._yardstick.counts)
+        return {
+            "cyclictest": measured,
+            "ratio_p99": _ratio(result["servo"], measured),
+            "ratio_p99_frugal": _ratio(result["frugal"], measured),
+        }
+
+
+@contextmanager
+def _stress(kind: str, path: Path | None, planner: PlannerRates) -> Iterator[Any]:
+    """The load; yields what tells of it at the end."""
+    if kind == "none" or path is None:
+        yield dict
+        return
+    with planner_load(path, planner) as load:
+        yield lambda: {"stress_plans": load.plans}
+
+
+def _quantiles(slices: list[Slice]) -> dict[str, float]:
+    return of_samples(np.concatenate([part.lateness_ns for part in slices]))
+
+
+def _ratio(ours: dict[str, float], theirs: dict[str, float]) -> float | None:
+    return round(ours["p99_us"] / theirs["p99_us"], 4) if theirs["p99_us"] else None
+
+
+def _share(slices: list[Slice], cost: str) -> float:
+    spent_ns = sum(getattr(part, cost) for part in slices)
+    return round(spent_ns / sum(part.wall_ns for part in slices), 4)
+
+
+def _check(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UsageError(f"{option} is {value!r}, allowed are {', '.join(allowed)}")
