@@ -125,7 +125,7 @@ def _ratio(ours: dict[str, float], theirs: dict[str, float]) -> float | None:
 
 
 def _share(slices: list[Slice], cost: str) -> float:
-    spent_ns = sum(getattr(part, cost) for part in slices)
+    spent_ns: int = sum(getattr(part, cost) for part in slices)
     return round(spent_ns / sum(part.wall_ns for part in slices), 4)
 
 
