@@ -1,0 +1,173 @@
+"""A CAN bus through any python-can interface: SocketCAN, slcan, adapters, virtual, oatcan."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from firmware_bridge.can_bus.frame import CanFrame
+from firmware_bridge.errors import PortError
+
+if TYPE_CHECKING:
+    import can
+
+NS_PER_S = 1_000_000_000
+SEND_TIMEOUT_S = 0.02  # an idle bus takes a full queue of classic frames in 2 ms
+BUS_OFF_FLAG = 0x40  # CAN_ERR_BUSOFF, in an error frame's id
+RESTARTED_FLAG = 0x100
+
+_SEND_FAULTS = {
+    errno.ENOBUFS: "takes no more frames: nobody acknowledges, or the bus is overloaded",
+    errno.ENETDOWN: "is down (bus-off or the interface was taken down)",
+    errno.ENODEV: "is gone: adapter unplugged",
+}
+
+
+class CanTransport(Protocol):
+    """Frames to and from one CAN bus. Every method but ``close`` raises ``PortError``."""
+
+    def open(self) -> None:
+        """Take the port."""
+
+    def send(self, frames: Sequence[CanFrame]) -> None:
+        """Queue all frames in order; those that were queued before an error are thrown away."""
+
+    def receive(self, deadline_ns: int) -> CanFrame | None:
+        """The next frame, or None at the monotonic deadline."""
+
+    def flush(self) -> None:
+        """Throw away what was received and not yet read."""
+
+    def close(self) -> None:
+        """Give the port back; closing a closed port does nothing."""
+
+
+class PythonCanPort:
+    """``CanTransport`` over ``can.Bus(interface=…, channel=…)``.
+
+    ``options`` go to the interface as they are. Bus-off is noticed by its error frame: from then on
+    everything raises ``PortError`` until the interface reports its restart or is opened again.
+    """
+
+    def __init__(
+        self,
+        interface: str,
+        channel: str,
+        bitrate: int = 1_000_000,
+        data_bitrate: int | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        self.name = f"{interface}:{channel}"
+        self._arguments: dict[str, Any] = {
+            "interface": interface,
+            "channel": channel,
+            "bitrate": bitrate,
+            "fd": data_bitrate is not None,
+            **(options or {}),
+        }
+        if data_bitrate is not None:
+            self._arguments["data_bitrate"] = data_bitrate
+        self._bus: can.BusABC | None = None
+        self._message: Any = None
+        self._can_error: type[Exception] = Exception
+        self._bus_off = False
+
+    def open(self) -> None:
+        """Open the interface; raises ``PortError`` that says why not."""
+        if self._bus is not None:
+            raise PortError(f"port {self.name} is already open")
+        try:
+            import can
+        except ModuleNotFoundError as error:
+            raise PortError("CAN needs python-can: pip install 'oat-edge[can]'") from error
+        try:
+            self._bus = can.Bus(**self._arguments)
+        except (can.CanError, OSError, ValueError, TypeError) as error:
+            raise PortError(f"port {self.name} cannot be opened: {error}") from error
+        self._message, self._can_error, self._bus_off = can.Message, can.CanError, False
+
+    def send(self, frames: Sequence[CanFrame]) -> None:
+        """Queue frames; after a fault nothing stale stays in the queue."""
+        bus = self._healthy_bus()
+        try:
+            for frame in frames:
+                bus.send(self._as_message(frame), SEND_TIMEOUT_S)
+        except (self._can_error, OSError) as error:
+            self._purge()
+            code = getattr(error, "error_code", None) or getattr(error, "errno", None) or 0
+            reason = _SEND_FAULTS.get(code, f"cannot send: {error}")
+            raise PortError(f"port {self.name} {reason}") from error
+
+    def _as_message(self, frame: CanFrame) -> can.Message:
+        message: can.Message = self._message(
+            arbitration_id=frame.can_id,
+            is_extended_id=frame.extended,
+            is_remote_frame=frame.remote,
+            is_fd=frame.fd,
+            bitrate_switch=frame.switch_rate,
+            dlc=len(frame.data),
+            data=None if frame.remote else frame.data,
+        )
+        return message
+
+    def _purge(self) -> None:
+        if self._bus is not None:
+            with contextlib.suppress(NotImplementedError, self._can_error, OSError):
+                self._bus.flush_tx_buffer()
+
+    def receive(self, deadline_ns: int) -> CanFrame | None:
+        """The next data or remote frame; error frames only change what this port knows."""
+        bus = self._healthy_bus()
+        while True:
+            timeout_s = max(0, deadline_ns - time.monotonic_ns()) / NS_PER_S
+            try:
+                message = bus.recv(timeout_s)
+            except (self._can_error, OSError, ValueError) as error:
+                raise PortError(f"port {self.name} is gone ({error})") from error
+            if message is None:
+                return None
+            if not message.is_error_frame:
+                return _as_frame(message)
+            self._take_error(message.arbitration_id)
+
+    def _take_error(self, flags: int) -> None:
+        if flags & RESTARTED_FLAG:
+            self._bus_off = False
+        elif flags & BUS_OFF_FLAG:
+            self._bus_off = True
+            self._purge()
+            self._healthy_bus()
+
+    def flush(self) -> None:
+        """Read until nothing is left."""
+        while self.receive(0) is not None:
+            pass
+
+    def close(self) -> None:
+        """Close the interface if it is open."""
+        bus, self._bus = self._bus, None
+        if bus is not None:
+            with contextlib.suppress(self._can_error, OSError):
+                bus.shutdown()
+
+    def _healthy_bus(self) -> can.BusABC:
+        if self._bus is None:
+            raise PortError(f"port {self.name} is not open")
+        if self._bus_off:
+            raise PortError(f"port {self.name} is bus-off: check wiring and bit rate, then re-open")
+        return self._bus
+
+
+def _as_frame(message: can.Message) -> CanFrame:
+    return CanFrame(
+        message.arbitration_id,
+        bytes(message.dlc) if message.is_remote_frame else bytes(message.data),
+        message.is_extended_id,
+        message.is_remote_frame,
+        message.is_fd,
+        message.bitrate_switch,
+        time.monotonic_ns(),
+    )
