@@ -53,3 +53,31 @@ def inference(
         from edge.commands.benchmarks.tables import print_inference
 
         print_inference(report)
+
+
+@bench_app.command()
+def loop(
+    rate: Annotated[int, typer.Option(min=10, max=1_000, help="Ticks per second.")] = 200,
+    seconds: Annotated[float, typer.Option(min=0.1, max=3_600, help="For each loop.")] = 20.0,
+    against: Annotated[str, typer.Option(help="cyclictest, or none.")] = "cyclictest",
+    stress: Annotated[str, typer.Option(help="Comma-separated: none, planner.")] = "none",
+    robot: Annotated[str, typer.Option(help="Whose servo and planner settings.")] = "viperx",
+    bundle: Annotated[str | None, typer.Option(help="What the stressing planner runs.")] = None,
+    core: Annotated[int | None, typer.Option(min=0, help="Keep the loops to this core.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure how late the servo's loop wakes, spinning and frugal, in turns with cyclictest."""
+    from edge.commands.benchmarks.loop import run
+    from edge.commands.benchmarks.loop_table import print_loop
+    from edge.commands.bundles import find_bundle
+    from edge.robot import load_robot
+
+    loaded = load_robot(robot)
+    stresses = stress.split(",")
+    path = find_bundle(bundle or loaded.bundle) if "planner" in stresses else None
+    results = run(loaded, rate, seconds, against, stresses, path, core)
+    if as_json:
+        print(json.dumps(results[0] if len(results) == 1 else {"runs": results}))
+        return
+    for result in results:
+        print_loop(result)

@@ -29,16 +29,24 @@ WARM_UP_TICKS = 1_000  # not counted: the slack comes down from its maximum
 
 
 def run(
-    robot: Robot, rate_hz: int, seconds: float, against: str, stresses: list[str], path: Path | None
+    robot: Robot,
+    rate_hz: int,
+    seconds: float,
+    against: str,
+    stresses: list[str],
+    path: Path | None = None,
+    core: int | None = None,
 ) -> list[dict[str, Any]]:
     """One result for each kind of stress; each of the loops is measured for ``seconds``.
 
-    ``path``: the bundle that the stressing planner runs. Raises UsageError, RunError.
+    ``path``: the bundle that the stressing planner runs; ``core``: where the loops are kept, the
+    robot's own if None. Raises UsageError, RunError.
     """
     _check("--against", against, YARDSTICKS)
     for stress in stresses:
         _check("--stress", stress, STRESSES)
-    settings = ServoRates.model_validate(robot.servo.model_dump() | {"rate_hz": rate_hz})
+    changes = {"rate_hz": rate_hz} | ({"core": core} if core is not None else {})
+    settings = ServoRates.model_validate(robot.servo.model_dump() | changes)
     results = []
     for stress in stresses:
         with LoopProcess(settings) as loop, _stress(stress, path, robot.planner) as load:
