@@ -15,11 +15,14 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from edge import strict_yaml
+from edge.engines import EngineName
 from edge.errors import ConfigError
 
 EMULATED = "emulated"  # a port of this name: ``oat-edge run`` starts the emulator and fills it in
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+ServoId = Annotated[int, Field(ge=0, le=252)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=32)]
 
 
@@ -61,8 +64,8 @@ class Joint(_Strict):
     name: Name
     group: Literal["arm", "gripper"]
     bus: Name
-    id: int = Field(ge=0, le=252)
-    shadow_ids: tuple[int, ...] = ()
+    id: ServoId
+    shadow_ids: tuple[ServoId, ...] = ()
     direction: Literal[1, -1] = 1
     zero_rad: Finite = Field(default=0.0, ge=-math.pi, le=math.pi)
     home_rad: Finite
@@ -120,7 +123,7 @@ class PlannerRates(RealTime):
     ``miss_target``: share of plans that may come later.
     """
 
-    engine: Literal["ort"] = "ort"
+    engine: EngineName = "ort"
     precision: str = "fp32"
     budget_us: int = Field(default=20_000, ge=100, le=1_000_000)
     miss_target: Finite = Field(default=0.001, gt=0, lt=1)
@@ -143,7 +146,8 @@ class Robot(_Strict):
     def _joints_are_whole(self) -> Robot:
         names = [joint.name for joint in self.joints]
         _unique("joints: name", names)
-        _unique("joints: bus and id", [(joint.bus, joint.id) for joint in self.joints])
+        servos = [(joint.bus, i) for joint in self.joints for i in (joint.id, *joint.shadow_ids)]
+        _unique("joints: bus and id", servos)
         _same("joint_limits", set(self.joint_limits), set(names))
         _same("joints: bus", {joint.bus for joint in self.joints}, set(self.buses))
         for joint in self.joints:
@@ -153,6 +157,19 @@ class Robot(_Strict):
                     f"joints.{joint.name}.home_rad is {joint.home_rad}, allowed is "
                     f"{limits.min_position} to {limits.max_position}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _all_or_nothing_is_emulated(self) -> Robot:
+        ports = {f"buses.{name}.port": bus.port for name, bus in self.buses.items()}
+        ports |= {f"trackers.{key}.socket": item.socket for key, item in self.trackers.items()}
+        real = [key for key, port in ports.items() if port != EMULATED]
+        emulated = [key for key in ports if key not in real]
+        if real and emulated:
+            raise ValueError(
+                f"{real[0]} is {ports[real[0]]!r} and {emulated[0]} is {EMULATED!r}: "
+                "allowed are all real or all emulated"
+            )
         return self
 
     @property
@@ -169,14 +186,17 @@ def load_robot(name_or_path: str, ports: dict[str, str] | None = None) -> Robot:
     """
     path, text = _find(name_or_path)
     try:
-        data = yaml.safe_load(text)
+        data = strict_yaml.parse(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{path}: not proper YAML: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected a mapping of keys, got {type(data).__name__}")
-    for bus, port in (ports or {}).items():
-        if bus not in (data.get("buses") or {}):
-            have = ", ".join(data.get("buses") or {})
+    robot = parse_robot(data, path)
+    if not ports:
+        return robot
+    for bus, port in ports.items():
+        if bus not in robot.buses:
+            have = ", ".join(robot.buses)
             raise ConfigError(f"--port {bus}={port}: {path} has no bus {bus!r}; it has {have}")
         data["buses"][bus]["port"] = port
     return parse_robot(data, path)
