@@ -36,11 +36,11 @@ def save_run_figure(data: RunData, title: str, path: Path) -> None:
     Raises OSError where the file cannot be written, ValueError for a format that is not known.
     """
     with rc_context(style.RC):
-        figure = _figure(data, title)
-        figure.savefig(path, dpi=DOTS_PER_INCH, facecolor="white")
+        draw_run_figure(data, title).savefig(path, dpi=DOTS_PER_INCH, facecolor="white")
 
 
-def _figure(data: RunData, title: str) -> Figure:
+def draw_run_figure(data: RunData, title: str) -> Figure:
+    """The figure, with all its panels, in the style that is in force; it can be drawn at once."""
     rows = -(-(len(data.joints) + 1) // COLUMNS)
     height = HEAD_IN + rows * ROW_IN + BETWEEN_IN + STAGES_IN + FOOT_IN
     figure = Figure(figsize=(WIDTH_IN, height))
