@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import logging
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,10 @@ from edge.shared_memory import Record
 
 Float32Array = npt.NDArray[np.float32]
 
-ENGINES = ("ort",)
+_LOG = logging.getLogger(__name__)
+
+EngineName = Literal["ort", "ort-cuda", "openvino", "tensorrt", "tensorrt-rtx", "auto"]
+ENGINES: tuple[str, ...] = get_args(EngineName)
 
 
 class Engine(Protocol):
@@ -36,9 +40,26 @@ class Engine(Protocol):
 
 
 def build_engine(bundle: Bundle, name: str, precision: str) -> Engine:
-    """The named engine on a bundle. Raises EngineError or BundleError that says what is missing."""
-    if name == "ort":
+    """The named engine on a bundle. Raises EngineError or BundleError that says what is missing.
+
+    No engine stands in for another; only ``auto`` chooses, and logs which engine and why.
+    """
+    if name == "auto":
+        from edge.engines.choice import choose
+
+        choice = choose(bundle, precision)
+        _LOG.info("engine auto: %s", choice)
+        return build_engine(bundle, choice.name, precision)
+    if name in ("ort", "ort-cuda"):
         from edge.engines.ort import OrtEngine
 
-        return OrtEngine(bundle, precision)
+        return OrtEngine(bundle, precision, device="cpu" if name == "ort" else "cuda")
+    if name == "openvino":
+        from edge.engines.openvino import OpenVinoEngine
+
+        return OpenVinoEngine(bundle, precision)
+    if name in ("tensorrt", "tensorrt-rtx"):
+        from edge.engines.trt.engine import build_tensorrt_engine
+
+        return build_tensorrt_engine(bundle, precision, name)
     raise EngineError(f"no engine {name!r}; there are {', '.join(ENGINES)}")

@@ -1,121 +1,78 @@
-"""The onnxruntime engine: any CPU, one thread, every buffer bound once at start.
-
-The key-value cache stays where the graphs leave it: a step reads one of two buffers and writes the
-other, and each next token lands where the following step reads its input. Nothing is allocated and
-nothing is copied between steps.
-"""
+"""onnxruntime: one thread of any CPU, or an NVIDIA GPU with the key-value cache kept on it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import onnxruntime
 
-from edge.bundle import COMMAND_KEY, GRAPHS, Bundle
-from edge.engines import Float32Array
+from edge.bundle import GRAPHS, Bundle
+from edge.engines.host import Array, Arrays, HostEngine, described
+from edge.engines.tensors import Tensor, check_tensors
 from edge.errors import EngineError
-from edge.shared_memory import Record
 
-Array = npt.NDArray[Any]
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+RESIDENT = ("cross_kv", "self_kv", "self_kv_next")
+"""What stays on the device between calls; all else is a few bytes that the host reads or writes."""
+
+_NUMPY_NAMES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(float16)": "float16"}
 
 
-class OrtEngine:
-    """Implements ``edge.engines.Engine`` with onnxruntime's CPU execution provider."""
+class OrtEngine(HostEngine):
+    """``HostEngine`` with onnxruntime on ``device``, one of PROVIDERS."""
 
-    def __init__(self, bundle: Bundle, precision: str, threads: int = 1) -> None:
-        """Raises EngineError where a graph does not load or does not fit the manifest."""
-        manifest = bundle.manifest
-        self._sessions = {graph: _session(bundle, precision, graph, threads) for graph in GRAPHS}
-        self._tokens = np.zeros((1, 1 + manifest.tokenizer.tokens), np.int64)
-        self._tokens[0, 0] = manifest.tokenizer.begin_token
-        self._codes = self._tokens[:, 1:]
-        self._prefix = np.zeros(1, np.int64)
-        self._count = 0
-        self._features = {
-            feature.key: np.zeros((1, manifest.n_obs_steps, feature.size), np.float32)
-            for feature in manifest.observation
+    def __init__(
+        self, bundle: Bundle, precision: str, threads: int = 1, device: str = "cpu"
+    ) -> None:
+        """Raises EngineError where a graph does not load or does not fit the manifest, or where
+        the device is not there: onnxruntime alone would fall back to the CPU without a word."""
+        provider = PROVIDERS[device]
+        if provider not in onnxruntime.get_available_providers():
+            raise EngineError(
+                f"onnxruntime {onnxruntime.__version__} here has no {provider}; "
+                "pip install onnxruntime-gpu in the place of onnxruntime"
+            )
+        self._device = device
+        self._resident = () if device == "cpu" else RESIDENT
+        self._values: dict[int, Any] = {}
+        self._sessions = {
+            graph: _session(bundle, precision, graph, threads, provider) for graph in GRAPHS
         }
-        self._command = np.zeros((1, len(manifest.action.names)), np.float32)
-        self._conditioned = manifest.tokenizer.conditioned_on is not None
-        self._cross = np.zeros(manifest.caches.cross, np.float32)
-        self._caches = [np.zeros(manifest.caches.self_, np.float32) for _ in range(2)]
-        action = manifest.action
-        self._executed = np.zeros((1, action.execution_horizon, len(action.names)), np.float32)
-        self._full = np.zeros((1, action.action_horizon, len(action.names)), np.float32)
-        self._prefill_binding = self._bind("prefill", self._features, {"cross_kv": self._cross})
-        self._step_bindings = [self._bind_step(index) for index in range(manifest.tokenizer.tokens)]
-        self._decode_binding = self._bind_decode("decode", self._executed)
-        self._full_binding = self._bind_decode("decode_full", self._full)
+        super().__init__(bundle.manifest, self._bind)
 
-    def prefill(self, features: Record) -> None:
-        """See ``Engine.prefill``."""
-        for key, buffer in self._features.items():
-            buffer[0] = features[key]
-        if self._conditioned:
-            self._command[0] = self._features[COMMAND_KEY][0, -1]
-        self._sessions["prefill"].run_with_iobinding(self._prefill_binding)
-        self._count = 0
-
-    def next_token(self) -> int:
-        """See ``Engine.next_token``."""
-        if self._count == len(self._step_bindings):
-            raise EngineError(f"all {self._count} tokens of the plan are generated already")
-        self._sessions["step"].run_with_iobinding(self._step_bindings[self._count])
-        self._count += 1
-        return int(self._tokens[0, self._count])
-
-    def decode(self, prefix: int) -> Float32Array:
-        """See ``Engine.decode``."""
-        return self._decode("decode", self._decode_binding, self._executed, prefix)
-
-    def decode_full(self, prefix: int) -> Float32Array:
-        """See ``Engine.decode_full``."""
-        return self._decode("decode_full", self._full_binding, self._full, prefix)
-
-    def _decode(self, graph: str, binding: Any, output: Float32Array, prefix: int) -> Float32Array:
-        if not 1 <= prefix <= self._count:
-            raise EngineError(f"prefix is {prefix}, allowed is 1 to {self._count} (tokens so far)")
-        self._prefix[0] = prefix
-        self._sessions[graph].run_with_iobinding(binding)
-        actions: Float32Array = output[0]
-        return actions
-
-    def _bind_step(self, index: int) -> Any:
-        inputs: dict[str, Array] = {
-            "token": self._tokens[:, index : index + 1],
-            "position": np.array([index], np.int64),
-            "cross_kv": self._cross,
-            "self_kv": self._caches[index % 2],
-        }
-        outputs: dict[str, Array] = {
-            "next_token": self._tokens[:, index + 1 : index + 2],
-            "self_kv_next": self._caches[(index + 1) % 2],
-        }
-        return self._bind("step", inputs, outputs)
-
-    def _bind_decode(self, graph: str, output: Float32Array) -> Any:
-        inputs: dict[str, Array] = {"tokens": self._codes, "prefix": self._prefix}
-        if self._conditioned:
-            inputs["command"] = self._command
-        return self._bind(graph, inputs, {"action": output})
-
-    def _bind(self, graph: str, inputs: dict[str, Array], outputs: dict[str, Array]) -> Any:
-        """Bind arrays in place; refuses a graph whose inputs or outputs are not these."""
+    def _bind(self, graph: str, inputs: Arrays, outputs: Arrays) -> Callable[[], None]:
+        """See ``HostEngine``; what is resident is bound to device memory instead of its array."""
         session = self._sessions[graph]
         binding = session.io_binding()
-        _check(graph, "input", session.get_inputs(), inputs)
-        _check(graph, "output", session.get_outputs(), outputs)
+        check_tensors(graph, "input", _tensors(session.get_inputs()), described(inputs))
+        check_tensors(graph, "output", _tensors(session.get_outputs()), described(outputs))
         for name, array in inputs.items():
-            binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+            if name in self._resident:
+                binding.bind_ortvalue_input(name, self._stand_in(array))
+            else:
+                binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, _address(array))
         for name, array in outputs.items():
-            binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-        self._keep = [*getattr(self, "_keep", []), *inputs.values()]
-        return binding
+            if name in self._resident:
+                binding.bind_ortvalue_output(name, self._stand_in(array))
+            else:
+                binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, _address(array))
+        return partial(session.run_with_iobinding, binding)
+
+    def _stand_in(self, array: Array) -> Any:
+        """Device memory in the place of an array that no one reads on the host."""
+        address = _address(array)
+        if address not in self._values:
+            self._values[address] = onnxruntime.OrtValue.ortvalue_from_numpy(array, self._device)
+        return self._values[address]
 
 
-def _session(bundle: Bundle, precision: str, graph: str, threads: int) -> Any:
+def _address(array: Array) -> int:
+    return int(array.ctypes.data)
+
+
+def _session(bundle: Bundle, precision: str, graph: str, threads: int, provider: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -125,14 +82,14 @@ def _session(bundle: Bundle, precision: str, graph: str, threads: int) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     content = bundle.graph(precision, graph)
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(content, options, providers=[provider])
     except Exception as error:  # onnxruntime's own errors share no narrower base
         line = str(error).splitlines()[0]
         raise EngineError(f"bundle {bundle.path}: {precision}/{graph}: {line}") from error
+    if provider not in session.get_providers():
+        raise EngineError(f"onnxruntime could not start {provider}: is there an NVIDIA GPU here?")
+    return session
 
 
-def _check(graph: str, kind: str, nodes: list[Any], arrays: dict[str, Array]) -> None:
-    have = {node.name: list(node.shape) for node in nodes}
-    wanted = {name: list(array.shape) for name, array in arrays.items()}
-    if have != wanted:
-        raise EngineError(f"graph {graph}: {kind}s are {have}, the manifest says {wanted}")
+def _tensors(nodes: list[Any]) -> dict[str, Tensor]:
+    return {n.name: Tensor(tuple(n.shape), _NUMPY_NAMES.get(n.type, n.type)) for n in nodes}

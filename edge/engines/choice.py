@@ -1,0 +1,49 @@
+"""The engine ``auto``: which engine this machine and this bundle are best served by, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge.bundle import Bundle
+from edge.engines.trt.backend import load_backend
+from edge.engines.trt.cuda_driver import find_gpu
+from edge.engines.trt.device import require_pycuda
+from edge.errors import EngineError
+
+CPU_ONLY = ("int8-dynamic",)
+"""Precisions whose graphs quantize activations as they come, which TensorRT does not parse."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An engine's name and the reason for it."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}, because {self.reason}"
+
+
+def choose(bundle: Bundle, precision: str) -> Choice:
+    """TensorRT where a GPU, the library and PyCUDA are; onnxruntime on the CPU everywhere else.
+
+    Other engines are chosen by name only: OpenVINO ties with onnxruntime, and onnxruntime on a GPU
+    spends more on launches than these small graphs save. Raises BundleError if the bundle lacks
+    the precision.
+    """
+    bundle.graph(precision, "step")
+    if precision in CPU_ONLY:
+        return Choice("ort", f"{precision} graphs are for CPUs")
+    try:
+        gpu = find_gpu()
+        require_pycuda()
+    except EngineError as error:
+        return Choice("ort", str(error))
+    missing = []
+    for flavour in ("tensorrt", "tensorrt-rtx"):
+        try:
+            return Choice(flavour, f"{load_backend(flavour)} and a {gpu.name} are here")
+        except EngineError as error:
+            missing.append(str(error))
+    return Choice("ort", f"there is a {gpu.name}, but {missing[0]}")

@@ -1,0 +1,115 @@
+"""The engine over host memory, whatever library runs the graphs: every buffer bound once at start.
+
+The key-value cache stays where the graphs leave it: a step reads one of two buffers and writes the
+other, and each next token lands where the following step reads its input. Nothing is allocated and
+nothing is copied between steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.bundle import COMMAND_KEY, Manifest
+from edge.engines import Float32Array
+from edge.engines.tensors import Tensor, graph_tensors
+from edge.errors import EngineError
+from edge.shared_memory import Record
+
+Array = npt.NDArray[Any]
+Arrays = dict[str, Array]
+Bind = Callable[[str, Arrays, Arrays], Callable[[], None]]
+
+
+class HostEngine:
+    """Implements ``edge.engines.Engine``; a library lends it ``bind``."""
+
+    def __init__(self, manifest: Manifest, bind: Bind) -> None:
+        """``bind(graph, inputs, outputs)`` returns what runs the graph on these arrays, in place.
+
+        It refuses, with EngineError, a graph whose inputs and outputs are not these. The arrays
+        live as long as the engine.
+        """
+        tensors = graph_tensors(manifest)
+        self._tokens = np.zeros((1, 1 + manifest.tokenizer.tokens), np.int64)
+        self._tokens[0, 0] = manifest.tokenizer.begin_token
+        self._positions = np.arange(manifest.tokenizer.tokens)[:, None]
+        self._prefix = np.zeros(1, np.int64)
+        self._count = 0
+        self._features = {key: _zeros(item) for key, item in tensors["prefill"].inputs.items()}
+        self._command = np.zeros((1, len(manifest.action.names)), np.float32)
+        self._conditioned = manifest.tokenizer.conditioned_on is not None
+        self._cross = _zeros(tensors["prefill"].outputs["cross_kv"])
+        self._caches = [_zeros(tensors["step"].inputs["self_kv"]) for _ in range(2)]
+        self._executed = _zeros(tensors["decode"].outputs["action"])
+        self._full = _zeros(tensors["decode_full"].outputs["action"])
+        self._run_prefill = bind("prefill", self._features, {"cross_kv": self._cross})
+        self._run_steps = [
+            bind("step", *self._step_arrays(index)) for index in range(manifest.tokenizer.tokens)
+        ]
+        self._run_decode = bind("decode", self._code_arrays(), {"action": self._executed})
+        self._run_full = bind("decode_full", self._code_arrays(), {"action": self._full})
+
+    def prefill(self, features: Record) -> None:
+        """See ``Engine.prefill``."""
+        for key, buffer in self._features.items():
+            buffer[0] = features[key]
+        if self._conditioned:
+            self._command[0] = self._features[COMMAND_KEY][0, -1]
+        self._run_prefill()
+        self._count = 0
+
+    def next_token(self) -> int:
+        """See ``Engine.next_token``."""
+        if self._count == len(self._run_steps):
+            raise EngineError(f"all {self._count} tokens of the plan are generated already")
+        self._run_steps[self._count]()
+        self._count += 1
+        return int(self._tokens[0, self._count])
+
+    def decode(self, prefix: int) -> Float32Array:
+        """See ``Engine.decode``."""
+        return self._decode(self._run_decode, self._executed, prefix)
+
+    def decode_full(self, prefix: int) -> Float32Array:
+        """See ``Engine.decode_full``."""
+        return self._decode(self._run_full, self._full, prefix)
+
+    def _decode(self, run: Callable[[], None], output: Float32Array, prefix: int) -> Float32Array:
+        if not 1 <= prefix <= self._count:
+            raise EngineError(f"prefix is {prefix}, allowed is 1 to {self._count} (tokens so far)")
+        self._prefix[0] = prefix
+        run()
+        actions: Float32Array = output[0]
+        return actions
+
+    def _step_arrays(self, index: int) -> tuple[Arrays, Arrays]:
+        inputs: Arrays = {
+            "token": self._tokens[:, index : index + 1],
+            "position": self._positions[index],
+            "cross_kv": self._cross,
+            "self_kv": self._caches[index % 2],
+        }
+        outputs: Arrays = {
+            "next_token": self._tokens[:, index + 1 : index + 2],
+            "self_kv_next": self._caches[(index + 1) % 2],
+        }
+        return inputs, outputs
+
+    def _code_arrays(self) -> Arrays:
+        arrays: Arrays = {"tokens": self._tokens[:, 1:], "prefix": self._prefix}
+        if self._conditioned:
+            arrays["command"] = self._command
+        return arrays
+
+
+def described(arrays: Arrays) -> dict[str, Tensor]:
+    """Shapes and types of arrays, to compare with a graph's."""
+    return {name: Tensor(array.shape, array.dtype.name) for name, array in arrays.items()}
+
+
+def _zeros(tensor: Tensor) -> Array:
+    return np.zeros(tensor.shape, tensor.dtype)

@@ -1,0 +1,62 @@
+"""What each graph of a bundle takes and gives: names, shapes and types, by the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edge.bundle import Manifest
+from edge.errors import EngineError
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """Shape and element type of one input or output; ``dtype`` by its NumPy name."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+    def __str__(self) -> str:
+        return f"{self.dtype}{list(self.shape)}"
+
+
+@dataclass(frozen=True, slots=True)
+class GraphTensors:
+    """Inputs and outputs of one graph, by name."""
+
+    inputs: dict[str, Tensor]
+    outputs: dict[str, Tensor]
+
+
+def graph_tensors(manifest: Manifest) -> dict[str, GraphTensors]:
+    """Inputs and outputs of every graph; ``docs/bundle.md`` says what they mean."""
+    steps, joints = manifest.n_obs_steps, len(manifest.action.names)
+    features = {item.key: Tensor((1, steps, item.size)) for item in manifest.observation}
+    cross, cache = Tensor(manifest.caches.cross), Tensor(manifest.caches.self_)
+    token, scalar = Tensor((1, 1), "int64"), Tensor((1,), "int64")
+    code = {"tokens": Tensor((1, manifest.tokenizer.tokens), "int64"), "prefix": scalar}
+    if manifest.tokenizer.conditioned_on is not None:
+        code["command"] = Tensor((1, joints))
+    step = {"token": token, "position": scalar, "cross_kv": cross, "self_kv": cache}
+    executed = Tensor((1, manifest.action.execution_horizon, joints))
+    full = Tensor((1, manifest.action.action_horizon, joints))
+    return {
+        "prefill": GraphTensors(features, {"cross_kv": cross}),
+        "step": GraphTensors(step, {"next_token": token, "self_kv_next": cache}),
+        "decode": GraphTensors(code, {"action": executed}),
+        "decode_full": GraphTensors(code, {"action": full}),
+    }
+
+
+def check_tensors(
+    graph: str, kind: str, have: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+) -> None:
+    """Refuse a graph whose ``kind`` ("input", "output") is not as the manifest has it."""
+    if dict(have) != dict(wanted):
+        raise EngineError(
+            f"graph {graph}: {kind}s are {_listed(have)}; the manifest says {_listed(wanted)}"
+        )
+
+
+def _listed(tensors: Mapping[str, Tensor]) -> str:
+    return ", ".join(f"{name} {tensor}" for name, tensor in sorted(tensors.items())) or "none"

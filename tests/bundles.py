@@ -1,0 +1,43 @@
+"""Bundles for tests of engines: a tiny untrained one, and observations for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calibration.export import export_bundle
+from edge import bundle as bundles
+from edge.bundle import Bundle, Manifest
+from edge.engines import Engine, Float32Array
+from edge.records import request_dtype
+from edge.shared_memory import Record
+from models import checkpoint as checkpoints
+from tests.unit.tiny_models import tiny_checkpoint
+
+
+def tiny_bundle(folder: Path, **tokenizer_changes: Any) -> Bundle:
+    """Export an untrained policy of 4 tokens and 3 joints; every precision that export has."""
+    checkpoints.save(folder / "checkpoint", tiny_checkpoint(**tokenizer_changes))
+    export_bundle(folder / "checkpoint", folder / "bundle")
+    return bundles.load(folder / "bundle")
+
+
+def random_features(manifest: Manifest, seed: int) -> Record:
+    """One observation record, normally distributed."""
+    record = np.zeros((), request_dtype(manifest))["features"]
+    rng = np.random.default_rng(seed)
+    for key in record.dtype.names or ():
+        record[key] = rng.normal(size=record[key].shape)
+    return record
+
+
+def plan(engine: Engine, features: Record, tokens: int) -> tuple[list[int], list[Float32Array]]:
+    """All tokens of a plan, and its actions: executed after each token, then the whole horizon."""
+    engine.prefill(features)
+    codes, actions = [], []
+    for prefix in range(1, tokens + 1):
+        codes.append(engine.next_token())
+        actions.append(engine.decode(prefix).copy())
+    return codes, [*actions, engine.decode_full(tokens).copy()]
