@@ -46,8 +46,8 @@ def plan(number: int, prefix: int, late: bool = False) -> Record:
     observed_ns = START_NS + (20 + 8 * number) * TICK_NS
     record["plan"], record["observed_ns"] = number, observed_ns
     record["started_ns"] = observed_ns + 100_000
-    record["prefill_ns"] = 300_000
-    record["token_ns"][:prefix] = 300_000 + 300_000 * np.arange(1, prefix + 1)
+    record["prefill_ns"] = 200_000
+    record["token_ns"][:prefix] = 300_000
     record["prefix"], record["late"], record["decode_ns"] = prefix, late, 400_000
     record["published_ns"] = observed_ns + 300_000 + 300_000 * prefix + 400_000
     return record

@@ -122,16 +122,14 @@ def _servo_stages(ticks: Records) -> dict[str, Array]:
 
 
 def _planner_stages(plans: Records) -> dict[str, Array]:
-    """Durations from the records, which hold the end of each stage counted from the observation."""
-    started_ns = plans["started_ns"] - plans["observed_ns"]
-    first_ns = plans["token_ns"][:, 0]
-    generated_ns = plans["token_ns"].max(axis=1, initial=0)
+    """``start``: until the planner began; ``other tokens``: all but the first, where there were."""
+    token_ns = plans["token_ns"]
     several = plans["prefix"] > 1
     stages = {
-        "start": started_ns,
-        "prefill": plans["prefill_ns"] - started_ns,
-        "first token": first_ns - plans["prefill_ns"],
-        "other tokens": (generated_ns - first_ns)[several],
+        "start": plans["started_ns"] - plans["observed_ns"],
+        "prefill": plans["prefill_ns"],
+        "first token": token_ns[:, 0],
+        "other tokens": token_ns[several, 1:].sum(axis=1),
         "decode": plans["decode_ns"],
         "whole plan": plans["published_ns"] - plans["observed_ns"],
     }
