@@ -209,9 +209,12 @@ def seal(manifest: bytes) -> bytes:
 
 
 def _read(path: Path, name: str) -> bytes:
-    file = path / name
-    if Path(name).is_absolute() or ".." in Path(name).parts or file.is_symlink():
+    file, inside = path / name, Path(name)
+    links = any((path / part).is_symlink() for part in (inside, *inside.parents[:-1]))
+    if inside.is_absolute() or ".." in inside.parts or links:
         raise BundleError(f"bundle {path}: {name}: leads outside of the bundle")
+    if file.exists() and not file.is_file():
+        raise BundleError(f"bundle {path}: {name}: not a regular file")
     try:
         return file.read_bytes()
     except OSError as error:
@@ -219,8 +222,9 @@ def _read(path: Path, name: str) -> bytes:
 
 
 def _refuse_unlisted(path: Path, manifest: Manifest) -> None:
-    for folder, _, files in os.walk(path):
-        for file in files:
+    for folder, folders, files in os.walk(path):
+        links = [name for name in folders if (Path(folder) / name).is_symlink()]
+        for file in (*files, *links):
             name = (Path(folder) / file).relative_to(path).as_posix()
             if name not in (MANIFEST, SEAL) and name not in manifest.files:
                 raise BundleError(f"bundle {path}: {name}: not listed in {MANIFEST}")
