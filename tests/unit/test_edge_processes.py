@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import types
+from pathlib import Path
+
+import pytest
+
+from edge import process
+from edge.commands.status_file import StatusFile
+from edge.errors import EngineError, UsageError
+from edge.process import BODIES, main
+from edge.session import Session
+from firmware_bridge.errors import PortError
+from tests.edge_parts import make_robot
+from tests.needs import require
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    made = Session(directory=tmp_path, robot=make_robot(), bundle=tmp_path, seed=0)
+    made.save()
+    return made
+
+
+def fail_with(
+    monkeypatch: pytest.MonkeyPatch, session: Session, error: BaseException
+) -> tuple[int, str]:
+    """What a planner that raises ``error`` ends with, and the line that it leaves."""
+
+    def run(_: Session) -> None:
+        raise error
+
+    module = types.SimpleNamespace(run=run)
+    monkeypatch.setattr(process.importlib, "import_module", lambda _: module)
+    code = main("planner", str(session.directory))
+    file = session.file("planner.failure")
+    return code, file.read_text(encoding="utf-8") if file.exists() else ""
+
+
+@pytest.mark.parametrize(
+    "error", [EngineError("no engine"), PortError("port /dev/x: no such file")]
+)
+def test_a_process_that_fails_leaves_one_line(
+    monkeypatch: pytest.MonkeyPatch, session: Session, error: Exception
+) -> None:
+    assert fail_with(monkeypatch, session, error) == (1, str(error))
+
+
+def test_whatever_a_process_dies_of_the_supervisor_learns_it(
+    monkeypatch: pytest.MonkeyPatch, session: Session
+) -> None:
+    with pytest.raises(ZeroDivisionError):
+        fail_with(monkeypatch, session, ZeroDivisionError("division by zero"))
+    line = session.file("planner.failure").read_text(encoding="utf-8")
+    assert line == "ZeroDivisionError: division by zero"
+
+
+def test_an_interrupt_is_no_failure(monkeypatch: pytest.MonkeyPatch, session: Session) -> None:
+    assert fail_with(monkeypatch, session, KeyboardInterrupt()) == (0, "")
+
+
+def test_a_session_is_read_as_it_was_saved(session: Session) -> None:
+    assert Session.load(str(session.directory)) == session
+
+
+def test_the_real_servo_process_leaves_its_line_too(session: Session) -> None:
+    command = [sys.executable, "-m", "edge.process", "servo", str(session.directory)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=30, check=False)
+    assert ended.returncode == 1
+    assert "manifest.json" in session.file("servo.failure").read_text(encoding="utf-8")
+
+
+FORBIDDEN = {
+    "servo": ("onnxruntime", "torch", "mujoco", "onnx", "models", "calibration", "matplotlib"),
+    "planner": ("torch", "mujoco", "onnx", "models", "calibration", "serial"),
+    "plant": ("onnxruntime", "torch", "onnx", "calibration"),
+}
+
+
+@pytest.mark.parametrize("name", FORBIDDEN)
+def test_a_process_imports_nothing_that_is_not_its_own(name: str) -> None:
+    if name == "plant":
+        require("mujoco")
+    code = f"import edge.process, {BODIES[name]}, sys; print(*sys.modules)"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=60, check=True
+    )
+    loaded = set(ended.stdout.decode().split())
+    assert BODIES[name] in loaded
+    assert loaded.isdisjoint(FORBIDDEN[name])
+
+
+def test_the_console_starts_without_what_only_some_verbs_need() -> None:
+    code = "import edge.commands.main, sys; print(*sys.modules)"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=60, check=True
+    )
+    heavy = {"torch", "mujoco", "onnx", "onnxruntime", "matplotlib", "numpy"}
+    assert heavy.isdisjoint(ended.stdout.decode().split())
+
+
+def test_a_status_file_is_never_read_in_part(tmp_path: Path) -> None:
+    path = tmp_path / "S.json"
+    file = StatusFile(path)
+    file.write({"number": 0, "filler": ""})
+    done = threading.Event()
+
+    def keep_writing() -> None:
+        for number in range(400):
+            file.write({"number": number, "filler": "x" * (number * 37 % 5000)})
+        done.set()
+
+    writer = threading.Thread(target=keep_writing)
+    writer.start()
+    reads, newest = 0, 0
+    while not done.is_set() or reads == 0:
+        status = json.loads(path.read_text(encoding="utf-8"))
+        assert len(status["filler"]) == status["number"] * 37 % 5000
+        assert status["number"] >= newest
+        newest = status["number"]
+        reads += 1
+    writer.join()
+    assert json.loads(path.read_text(encoding="utf-8"))["number"] == 399
+    assert [entry.name for entry in tmp_path.iterdir()] == ["S.json"]
+
+
+def test_a_status_file_in_no_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--status-file .*nowhere"):
+        StatusFile(tmp_path / "nowhere" / "S.json")
