@@ -131,5 +131,5 @@ def test_a_status_file_is_never_read_in_part(tmp_path: Path) -> None:
 
 
 def test_a_status_file_in_no_directory_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--status-file .*nowhere"):
+    with pytest.raises(UsageError, match=r"--status-file .*nowhere"):
         StatusFile(tmp_path / "nowhere" / "S.json")

@@ -94,7 +94,7 @@ def test_a_log_is_never_written_over(tmp_path: Path) -> None:
 
 def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(RunError, match="file/run.mcap"):
+    with pytest.raises(RunError, match=r"file/run\.mcap"):
         Recorder(tmp_path / "file" / "run.mcap", make_session(tmp_path), tokens=4)
 
 
