@@ -18,7 +18,7 @@ Int64Array = npt.NDArray[np.int64]
 
 _RISE, _FALL = 0.5, 0.2
 _LEAST, _MOST = 0.5, 8.0
-_SUDDEN = 1.5  # so much slower than the plans before: not the usual spread, but a new state
+_SUDDEN = 2.0  # so much slower than the plans before: not the usual spread, but a new state
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,33 +59,38 @@ class Profile:
     decode_ns: int
     finish_ns: tuple[int, ...]
 
-    def usual_ns(self, tokens: int, decodes: int) -> int:
-        """Median duration of a prefill, the first so many tokens, and so many decodes."""
-        return self.prefill_ns + sum(self.token_ns[:tokens]) + decodes * self.decode_ns
+    @property
+    def plan_ns(self) -> int:
+        """Median duration of a whole plan of all tokens."""
+        return self.prefill_ns + sum(self.token_ns) + self.decode_ns
 
 
 class LatencyModel:
     """A profile and its online correction.
 
     ``factor`` is how much slower than the profile the device is. It rises fast and falls slowly
-    over the plans; a slowness that sets in within a plan counts in that plan already.
+    over the plans; a slowness that sets in within a plan counts in that plan already. Prefill and
+    the first token do not enter: they pay for caches that other work has emptied, the rest do not.
     """
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
         self.factor = 1.0
 
-    def finish_ns(self, token: int, elapsed_ns: int, decodes: int) -> int:
-        """High quantile of what token number ``token`` (from 0) and its decode will take.
+    def finish_ns(self, tokens: int, last_token_ns: int) -> int:
+        """High quantile of what one more token after ``tokens`` and its decode will take.
 
-        ``elapsed_ns`` and ``decodes``: time and decodes that this plan has taken so far.
+        ``last_token_ns``: how long the token before it took.
         """
-        seen = elapsed_ns / self.profile.usual_ns(token, decodes)
-        factor = min(seen, _MOST) if seen > _SUDDEN * self.factor else self.factor
-        return round(self.profile.finish_ns[token] * factor)
+        factor = self.factor
+        if tokens > 1:
+            seen = last_token_ns / self.profile.token_ns[tokens - 1]
+            factor = min(seen, _MOST) if seen > _SUDDEN * factor else factor
+        return round(self.profile.finish_ns[tokens] * factor)
 
-    def observe(self, tokens: int, decodes: int, elapsed_ns: int) -> None:
-        """Learn from a finished plan."""
-        seen = elapsed_ns / self.profile.usual_ns(tokens, decodes)
-        ratio = min(max(seen, _LEAST), _MOST)
+    def observe(self, token_ns: Int64Array, decode_ns: int) -> None:
+        """Learn from a finished plan: durations of its tokens, shape (tokens,), and its decode."""
+        usual = sum(self.profile.token_ns[1 : len(token_ns)]) + self.profile.decode_ns
+        taken = int(token_ns[1:].sum()) + decode_ns
+        ratio = min(max(taken / usual, _LEAST), _MOST)
         self.factor += (_RISE if ratio > self.factor else _FALL) * (ratio - self.factor)

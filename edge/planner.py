@@ -53,10 +53,10 @@ class Planner:
             self._answer(request)
 
     def _answer(self, request: Record) -> None:
-        """Observation → tokens → chunk; records when each stage ended, from the observation on."""
+        """Observation → tokens → chunk; records how long each stage took."""
         self._begin(request, time.monotonic_ns())
         self._engine.prefill(request["features"])
-        self._plan["prefill_ns"] = self._elapsed_ns()
+        self._plan["prefill_ns"] = time.monotonic_ns() - int(self._plan["started_ns"])
         prefix = self._generate()
         decoding_ns = time.monotonic_ns()
         self._publish(self._engine.decode(prefix), prefix)
@@ -73,26 +73,27 @@ class Planner:
         self._plan["token_ns"] = 0
         self._decodes = 0
 
-    def _elapsed_ns(self) -> int:
-        return time.monotonic_ns() - int(self._plan["observed_ns"])
-
     def _generate(self) -> int:
         """Generate tokens until no further one fits; returns how many there are, at least one."""
-        started_ns, deadline_ns = int(self._plan["started_ns"]), int(self._plan["deadline_ns"])
+        deadline_ns = int(self._plan["deadline_ns"])
         coarse = coarse_first(self._model, deadline_ns - int(self._plan["observed_ns"]))
         for prefix in range(1, self._tokens + 1):
-            self._engine.next_token()
-            self._plan["token_ns"][prefix - 1] = self._elapsed_ns()
+            token_ns = self._time_token(prefix - 1)
             if prefix == self._tokens:
                 break
             if prefix == 1 and coarse:
                 self._publish(self._engine.decode(1), 1)
             now_ns = time.monotonic_ns()
-            if not another_token_fits(
-                self._model, prefix, self._decodes, started_ns, now_ns, deadline_ns
-            ):
+            if not another_token_fits(self._model, prefix, token_ns, now_ns, deadline_ns):
                 break
         return prefix
+
+    def _time_token(self, index: int) -> int:
+        before_ns = time.monotonic_ns()
+        self._engine.next_token()
+        taken_ns = time.monotonic_ns() - before_ns
+        self._plan["token_ns"][index] = taken_ns
+        return taken_ns
 
     def _publish(self, actions: Float32Array, prefix: int) -> None:
         """Post the chunk. Actions that are not finite never leave: the servo lives on its tail."""
@@ -107,18 +108,19 @@ class Planner:
     def _finish(self, prefix: int, decoding_ns: int, published_ns: int) -> None:
         plan = self._plan
         plan["prefix"] = prefix
+        plan["coarse"] = self._decodes > 1
         plan["decode_ns"] = published_ns - decoding_ns
         plan["published_ns"] = published_ns
         plan["late"] = published_ns > int(plan["deadline_ns"])
         self._channels.plans.append(plan)
-        self._model.observe(prefix, self._decodes, published_ns - int(plan["started_ns"]))
+        self._model.observe(plan["token_ns"][:prefix], published_ns - decoding_ns)
 
     @property
     def rehearsal_ns(self) -> int:
         """When to rehearse, so that it ends before the next request; 0 while none is expected."""
         if not self._expected_ns:
             return 0
-        plan_ns = round(self._model.factor * self._model.profile.usual_ns(self._tokens, 2))
+        plan_ns = round(self._model.factor * self._model.profile.plan_ns)
         return self._expected_ns - 2 * plan_ns - REHEARSAL_LEAD_NS
 
     def rehearse(self) -> Record | None:

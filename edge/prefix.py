@@ -9,14 +9,13 @@ COARSE_SHARE = 0.1  # of the budget: a coarse chunk comes first where its decode
 
 
 def another_token_fits(
-    model: LatencyModel, tokens: int, decodes: int, started_ns: int, now_ns: int, deadline_ns: int
+    model: LatencyModel, tokens: int, last_token_ns: int, now_ns: int, deadline_ns: int
 ) -> bool:
     """Whether one more token after ``tokens`` and the decode after it end before the deadline.
 
-    The plan started at ``started_ns`` and has decoded ``decodes`` times so far.
+    ``last_token_ns``: how long the last of those tokens took.
     """
-    finish_ns = model.finish_ns(tokens, now_ns - started_ns, decodes)
-    return now_ns + finish_ns + MARGIN_NS <= deadline_ns
+    return now_ns + model.finish_ns(tokens, last_token_ns) + MARGIN_NS <= deadline_ns
 
 
 def coarse_first(model: LatencyModel, budget_ns: int) -> bool:

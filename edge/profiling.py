@@ -13,10 +13,15 @@ from edge.records import request_dtype
 from edge.shared_memory import Record
 
 WARM_UP_PLANS = 10
+PAUSE_S = 0.003
 
 
 def measure(engine: Engine, manifest: Manifest, plans: int) -> Samples:
-    """Durations of ``plans`` whole plans after a warm-up; the cold runs do not count."""
+    """Durations of ``plans`` whole plans after a warm-up; the first runs do not count.
+
+    A pause before each gives the core to others, as between real plans: caches cool down, and a
+    profile without that would promise too much.
+    """
     features = np.zeros((), request_dtype(manifest))["features"]
     tokens = manifest.tokenizer.tokens
     for _ in range(WARM_UP_PLANS):
@@ -27,7 +32,8 @@ def measure(engine: Engine, manifest: Manifest, plans: int) -> Samples:
 
 
 def time_plan(engine: Engine, features: Record, tokens: int) -> list[int]:
-    """Times of one plan's start and of every stage's end: prefill, each token, decode."""
+    """After a pause, times of one plan's start and every stage's end: prefill, tokens, decode."""
+    time.sleep(PAUSE_S)
     times_ns = [time.monotonic_ns()]
     engine.prefill(features)
     times_ns.append(time.monotonic_ns())

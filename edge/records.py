@@ -88,7 +88,7 @@ def tick_dtype(joints: int) -> Dtype:
 
 
 def plan_dtype(tokens: int) -> Dtype:
-    """One plan: when each stage ended, counted from the observation."""
+    """One plan: how long each stage took; ``coarse``: a chunk of one token went ahead."""
     return np.dtype(
         [
             ("plan", "<i8"),
