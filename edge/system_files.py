@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from pathlib import Path
 
 
@@ -16,6 +18,13 @@ class SystemFiles:
         try:
             return (self.root / path).read_text(encoding="utf-8", errors="replace").strip()
         except OSError:
+            return None
+
+    def unzipped(self, path: str) -> str | None:
+        """Contents of a gzip file."""
+        try:
+            return gzip.decompress((self.root / path).read_bytes()).decode(errors="replace")
+        except (OSError, EOFError, zlib.error):
             return None
 
     def number(self, path: str) -> int | None:

@@ -8,6 +8,7 @@ import typer
 
 from edge.commands.bench import bench_app
 from edge.commands.build import build
+from edge.commands.doctor import doctor
 from edge.commands.emulate import emulate
 from edge.commands.export import export
 from edge.commands.plot import plot
@@ -23,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (run, plot, train, export, build, emulate):
+for command in (run, plot, train, export, build, doctor, emulate):
     app.command()(command)
 app.add_typer(bench_app, name="bench")
 
