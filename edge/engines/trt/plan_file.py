@@ -63,12 +63,15 @@ def decode(content: bytes, key: PlanKey) -> Plan:
     if hashlib.sha256(body).digest() != content[len(MAGIC) : _PREFIX] or len(body) < 4:
         raise PlanRejectedError("altered or truncated")
     (length,) = struct.unpack_from("<I", body)
-    header = json.loads(body[4 : 4 + length])
-    wanted = key.as_dict()
-    for name, value in wanted.items():
-        if header["key"].get(name) != value:
-            raise PlanRejectedError(f"built for {name} {header['key'].get(name)!r}, not {value!r}")
-    return Plan(body[4 + length :], int(header["nodes"]), float(header["seconds"]))
+    try:
+        header = json.loads(body[4 : 4 + length])
+        built_for, nodes, seconds = dict(header["key"]), int(header["nodes"]), header["seconds"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise PlanRejectedError("of another format") from error
+    for name, value in key.as_dict().items():
+        if built_for.get(name) != value:
+            raise PlanRejectedError(f"built for {name} {built_for.get(name)!r}, not {value!r}")
+    return Plan(body[4 + length :], nodes, float(seconds))
 
 
 def _canonical(value: dict[str, Any]) -> bytes:
