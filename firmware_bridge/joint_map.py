@@ -47,13 +47,13 @@ class JointScale:
     """Linear conversion between joints and devices whose unit of angle is ``rad_per_unit``."""
 
     def __init__(self, joints: JointMap, rad_per_unit: float) -> None:
-        self._direction = np.asarray(joints.directions, dtype=np.float64)
-        self._zero_rad = np.asarray(joints.zero_offsets_rad, dtype=np.float64)
-        self._rad_per_unit = self._direction * rad_per_unit / np.asarray(joints.gear_ratios)
+        self._direction: Float64Array = np.asarray(joints.directions, dtype=np.float64)
+        self._zero_rad: Float64Array = np.asarray(joints.zero_offsets_rad, dtype=np.float64)
+        self._rad_per_unit: Float64Array = self._direction * rad_per_unit / np.asarray(joints.gear_ratios)
 
     def position_rad(self, units: Float64Array) -> Float64Array:
         """Joint angles [rad] from device angles."""
-        return units * self._rad_per_unit + self._zero_rad
+        return np.asarray(units * self._rad_per_unit + self._zero_rad)
 
     def velocity_rad_s(self, units_per_s: Float64Array) -> Float64Array:
         """Joint velocities [rad/s] from device velocities."""

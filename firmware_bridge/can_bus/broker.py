@@ -175,9 +175,8 @@ class Broker:
             if event.kind is EventKind.FRAME and event.frame is not None:
                 self._send(client, envelope.encode_frame(event.frame))
                 continue
-            counters = event.node.counters
-            code = NEWS_CODES[event.kind]
-            news = (code, counters.transmit, counters.receive, event.stamp_ns)
+            errors = event.transmit_errors, event.receive_errors
+            news = (NEWS_CODES[event.kind], *errors, event.stamp_ns)
             self._send(client, envelope.encode_news(*news))
 
     def _send(self, client: Client, datagram: bytes) -> None:

@@ -19,8 +19,9 @@ class CycleTiming:
     """How long a reading may take.
 
     ``reply_timeout_us`` is waited for the answers to one question, ``read_budget_us`` bounds a
-    whole ``read_state`` with its one retry. ``riding``: the answers that devices send to their setpoints
-    are the next reading, so a cycle needs no question of its own; they are then one tick old.
+    whole ``read_state`` with its one retry. ``riding``: the answers that devices send to their
+    setpoints are the next reading, so a cycle needs no question of its own; they are then one tick
+    old.
     ``silence_ms``: after such a silence the devices may have stopped, and are asked before a
     setpoint is sent (0: they never stop).
     """

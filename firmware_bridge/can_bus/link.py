@@ -52,6 +52,10 @@ class CanLink:
                 return found
         return None
 
+    def forget(self) -> None:
+        """Throw away what has come so far, so that ``listen`` hears only what is new."""
+        self._transport.flush()
+
     def tell(self, frames: Sequence[CanFrame]) -> None:
         """Send frames that have no answer."""
         self._transport.send(frames)

@@ -65,7 +65,7 @@ class SimulatedBus:
         if node.counters.on_bus and not node.listen_only:
             node.queue.append((ready_ns, frame._replace(stamp_ns=0)))
         else:
-            self._events.append(Event(node, EventKind.PURGED, ready_ns))
+            self._note(node, EventKind.PURGED, ready_ns)
 
     def purge(self, node: Node, now_ns: int) -> None:
         """Throw away a node's queue, except what is on the wire already."""
@@ -73,7 +73,7 @@ class SimulatedBus:
         keep = 1 if flying else 0
         while len(node.queue) > keep:
             node.queue.pop()
-            self._events.append(Event(node, EventKind.PURGED, now_ns))
+            self._note(node, EventKind.PURGED, now_ns)
 
     def restart(self, node: Node, now_ns: int) -> None:
         """Ask a node that is bus-off to come back after 128 times 11 recessive bits."""
@@ -157,9 +157,16 @@ class SimulatedBus:
         victim = self.faults.takes_corrupt_at()
         if victim is not None and self.nodes.get(victim) in hearers:
             return Outcome.DISTURBED_LOCALLY, self.nodes[victim]
-        if len(senders) == 1 and all(node.listen_only for node in hearers):
+        if len(senders) == 1 and not self._acknowledgers(senders):
             return Outcome.NO_ACK, None
         return Outcome.SENT, None
+
+    def _acknowledgers(self, senders: list[Node]) -> list[Node]:
+        return [
+            node
+            for node in self.nodes.values()
+            if node.counters.on_bus and not node.listen_only and node not in senders
+        ]
 
     def _flight_ns(self, frame: CanFrame, outcome: Outcome) -> int:
         """Time until the end of frame or, after an error, until the error delimiter's end."""
@@ -204,7 +211,7 @@ class SimulatedBus:
             node.counters.sent()
             if node.queue:
                 node.queue.popleft()
-                self._events.append(Event(node, EventKind.SENT, end_ns, frame))
+                self._note(node, EventKind.SENT, end_ns, frame)
         kind = EventKind.OVERFLOW if self.faults.takes_drop(frame) else EventKind.FRAME
         for node in self.nodes.values():
             if node in flight.senders or not node.counters.on_bus:
@@ -213,7 +220,7 @@ class SimulatedBus:
                 node.counters.reception_failed()
                 continue
             node.counters.received()
-            self._events.append(Event(node, kind, end_ns, frame))
+            self._note(node, kind, end_ns, frame)
 
     def _fail(self, flight: Flight) -> None:
         self.errors += 1
@@ -221,8 +228,8 @@ class SimulatedBus:
         for node in flight.senders:
             if alone:
                 node.counters.acknowledge_missing()
-                node.parked = node.counters.passive
-                self._events.append(Event(node, EventKind.NO_ACK, flight.end_ns))
+                node.parked = node.counters.passive and not self._acknowledgers([node])
+                self._note(node, EventKind.NO_ACK, flight.end_ns)
             else:
                 node.counters.transmission_failed()
         for node in self.nodes.values():
@@ -230,7 +237,7 @@ class SimulatedBus:
                 continue
             if node not in flight.senders and not node.listen_only:
                 node.counters.reception_failed(first=node is flight.first)
-            self._events.append(Event(node, EventKind.BUS_ERROR, flight.end_ns))
+            self._note(node, EventKind.BUS_ERROR, flight.end_ns)
 
     def _hold_dominant(self, now_ns: int, duration_ns: int) -> None:
         """A stuck transceiver: who is sending fails again with every 8 bits, all others count."""
@@ -249,7 +256,7 @@ class SimulatedBus:
                 node.counters.transmission_failed(1 + steps)
             else:
                 node.counters.reception_failed(dominant_steps=steps)
-            self._events.append(Event(node, EventKind.BUS_ERROR, now_ns))
+            self._note(node, EventKind.BUS_ERROR, now_ns)
             self._report_state(node, now_ns)
 
     def _report_state(self, node: Node, stamp_ns: int) -> None:
@@ -257,7 +264,7 @@ class SimulatedBus:
         if state is node.reported:
             return
         node.reported = state
-        self._events.append(Event(node, EventKind.STATE, stamp_ns))
+        self._note(node, EventKind.STATE, stamp_ns)
         if state is ErrorState.BUS_OFF:
             self.purge(node, stamp_ns)
 
@@ -267,6 +274,12 @@ class SimulatedBus:
             frame_ns = self.rates.duration_ns(frame_bits(flight.frame))
             node.recover_ns += max(0, frame_ns - self._bits_ns(11))
 
+    def _note(
+        self, node: Node, kind: EventKind, stamp_ns: int, frame: CanFrame | None = None
+    ) -> None:
+        counters = node.counters
+        self._events.append(Event(node, kind, stamp_ns, frame, counters.transmit, counters.receive))
+
     def _recover(self, now_ns: int) -> None:
         for node in self.nodes.values():
             if node.recover_ns is not None and node.recover_ns <= now_ns:
@@ -274,7 +287,7 @@ class SimulatedBus:
                 node.counters.recover()
                 node.reported = ErrorState.ACTIVE
                 node.resume_ns = stamp_ns
-                self._events.append(Event(node, EventKind.RESTARTED, stamp_ns))
+                self._note(node, EventKind.RESTARTED, stamp_ns)
                 self._unpark()
 
     def _unpark(self) -> None:

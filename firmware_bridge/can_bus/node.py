@@ -25,12 +25,14 @@ class EventKind(Enum):
 
 
 class Event(NamedTuple):
-    """News for one node at a monotonic time."""
+    """News for one node at a monotonic time, with its error counters then."""
 
     node: Node
     kind: EventKind
     stamp_ns: int
-    frame: CanFrame | None = None
+    frame: CanFrame | None
+    transmit_errors: int
+    receive_errors: int
 
 
 @dataclass(eq=False, slots=True)

@@ -1,0 +1,96 @@
+"""The control cycle over CANSimple: ask for estimates, send input positions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from firmware_bridge.can_bus.frame import CanFrame
+from firmware_bridge.can_bus.joint_bus import Measured
+from firmware_bridge.errors import DeviceError
+from firmware_bridge.joint_map import JointMap, JointScale
+from firmware_bridge.messages import Float64Array
+from firmware_bridge.odrive import codec
+from firmware_bridge.odrive.codec import AxisState, Command, Heartbeat
+from firmware_bridge.odrive.errors import describe_axis_error
+
+RAD_PER_TURN = 2.0 * math.pi
+MA_PER_A = 1000.0
+
+
+class ODriveDialect:
+    """``CanDialect`` of CANSimple.
+
+    ``with_currents`` asks for the motor currents, too, which doubles the answers; without it they
+    are NaN: not measured. ``firmware`` maps a node to its (major, minor), for the names of errors.
+    """
+
+    def __init__(self, joints: JointMap, with_currents: bool) -> None:
+        self._nodes = joints.ids
+        self._joint_by_node = {node: joint for joint, node in enumerate(joints.ids)}
+        self._scale = JointScale(joints, RAD_PER_TURN)
+        self._with_currents = with_currents
+        self._turns = np.zeros(len(joints))
+        self._turns_s = np.zeros(len(joints))
+        self._amperes = np.full(len(joints), math.nan)
+        self._half = [False] * len(joints)  # the estimates of a pair of answers have come
+        self.firmware: dict[int, tuple[int, int]] = {}
+        self.watched = False  # a node outside closed loop is a fault
+
+    def questions(self, joints: Sequence[int]) -> list[CanFrame]:
+        """Remote frames for the estimates and, if wanted, the currents."""
+        frames = []
+        for joint in joints:
+            self._half[joint] = False
+            frames.append(codec.ask(self._nodes[joint], Command.GET_ENCODER_ESTIMATES))
+            if self._with_currents:
+                frames.append(codec.ask(self._nodes[joint], Command.GET_IQ))
+        return frames
+
+    def setpoints(self, position_rad: Float64Array) -> list[CanFrame]:
+        """One input position each."""
+        turns = self._scale.position_units(position_rad).tolist()
+        return [
+            codec.set_input_pos(node, turn) for node, turn in zip(self._nodes, turns, strict=True)
+        ]
+
+    def accept(self, frame: CanFrame) -> int | None:
+        """Take estimates and currents; a heartbeat with an error raises ``DeviceError``."""
+        node, command = codec.split_id(frame.can_id)
+        joint = self._joint_by_node.get(node)
+        if joint is None or frame.extended or frame.remote:
+            return None
+        if command == Command.HEARTBEAT:
+            self._check_heartbeat(node, codec.read_heartbeat(frame.data))
+            return None
+        if command not in (Command.GET_ENCODER_ESTIMATES, Command.GET_IQ):
+            return None
+        values = codec.read_pair(frame.data)
+        if values is None or not all(map(math.isfinite, values)):
+            return None
+        if command == Command.GET_ENCODER_ESTIMATES:
+            self._turns[joint], self._turns_s[joint] = values
+            self._half[joint] = True
+            return None if self._with_currents else joint
+        self._amperes[joint] = values[1]
+        return joint if self._half[joint] else None
+
+    def _check_heartbeat(self, node: int, beat: Heartbeat | None) -> None:
+        if beat is None or not self.watched:
+            return
+        if beat.axis_error:
+            names = describe_axis_error(beat.axis_error, self.firmware.get(node, (0, 6)))
+            raise DeviceError(f"axis {node} reports: {names}")
+        if beat.axis_state != AxisState.CLOSED_LOOP_CONTROL:
+            raise DeviceError(f"axis {node} left closed loop control (state {beat.axis_state})")
+
+    def measured(self) -> Measured:
+        """Positions, velocities and currents along the joints."""
+        scale = self._scale
+        return Measured(
+            scale.position_rad(self._turns),
+            scale.velocity_rad_s(self._turns_s),
+            scale.along_joint(self._amperes) * MA_PER_A,
+        )

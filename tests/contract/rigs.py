@@ -1,0 +1,221 @@
+"""One rig for each protocol and transport: an emulated chain, and its ``JointBus``."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+
+from firmware_bridge.bus import JointBus
+from firmware_bridge.can_bus.bit_time import BitRates
+from firmware_bridge.can_bus.broker import Broker
+from firmware_bridge.can_bus.client import BusClient, ControllerSettings
+from firmware_bridge.can_bus.rendezvous import take_channel
+from firmware_bridge.emulation.can_motor import CanMotor
+from firmware_bridge.emulation.can_robot import EmulatedCanRobot
+from firmware_bridge.emulation.odrive_axis import ODriveAxis
+from firmware_bridge.emulation.plant import FirstOrderPlant
+from firmware_bridge.joint_map import JointMap
+from firmware_bridge.odrive import ODriveConfig, odrive_bus
+from firmware_bridge.transports.can_port import PythonCanPort
+
+JOINTS = 7
+TURN_NS = 5_000_000
+PATIENCE_S = 10.0
+DIRECTIONS = (1, -1, 1, 1, -1, 1, 1)
+ZEROS_RAD = (0.0, 0.1, -0.2, 0.0, 0.0, 0.3, 0.0)
+RATES = BitRates(1_000_000, 5_000_000)
+_NUMBERS = itertools.count()
+
+
+class Runner:
+    """Runs something in a thread, turn by turn, until the block ends."""
+
+    def __init__(self, turn: Callable[[int], None], close: Callable[[], None]) -> None:
+        self._turn, self._close = turn, close
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._turn(time.monotonic_ns() + TURN_NS)
+
+    def stop(self) -> None:
+        if not self._stop.is_set():
+            self._stop.set()
+            self._thread.join(PATIENCE_S)
+            assert not self._thread.is_alive()
+            self._close()
+
+
+class CanChannel:
+    """A simulated bus in a thread of this process."""
+
+    def __init__(self) -> None:
+        self.name = f"test-{os.getpid()}-{next(_NUMBERS)}"
+        taken = take_channel(self.name)
+        assert taken is not None
+        self.broker = Broker(self.name, RATES, *taken)
+        self._runner = Runner(self.broker.run_once, self.broker.close)
+
+    def client(self, queue_length: int = 10, **settings: bool) -> BusClient:
+        made = BusClient(
+            self.name, ControllerSettings(RATES, queue_length=queue_length, **settings)
+        )
+        made.open()
+        return made
+
+    def close(self) -> None:
+        self._runner.stop()
+
+    def __enter__(self) -> CanChannel:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Times of a bus under test: generous, because a busy machine keeps emulators waiting."""
+
+    reply_us: int
+    budget_us: int
+    watchdog_ms: int = 0
+
+
+PATIENT = Patience(300_000, 700_000)
+HASTY = Patience(30_000, 80_000)
+
+
+class CanRig:
+    """A chain of emulated motors on a simulated CAN bus."""
+
+    fd = False
+    first_id = 1
+    has_watchdog = True
+    resolution_rad = 1e-3
+
+    def __init__(self, watchdog_ms: int = 0) -> None:
+        self.channel = CanChannel()
+        self.plant = FirstOrderPlant(JOINTS)
+        self.ids = tuple(range(self.first_id, self.first_id + JOINTS))
+        self.joints = JointMap(self.ids, DIRECTIONS, ZEROS_RAD)
+        motors = [self.motor(joint, id_, watchdog_ms) for joint, id_ in enumerate(self.ids)]
+        self.robot = EmulatedCanRobot(self.plant, motors, self.channel.client(1000))
+        self.absent: set[int] = set()
+        self._runner = Runner(self.robot.run_until, self.robot.close)
+
+    def motor(self, joint: int, device_id: int, watchdog_ms: int) -> CanMotor:
+        raise NotImplementedError
+
+    def make(self, transport: PythonCanPort, patience: Patience) -> JointBus:
+        raise NotImplementedError
+
+    def bus(self, patience: Patience = PATIENT) -> JointBus:
+        data_bitrate = RATES.data if self.fd else None
+        options = None if self.fd else {"fd": True, "data_bitrate": RATES.data}
+        port = PythonCanPort("oatcan", self.channel.name, RATES.nominal, data_bitrate, options)
+        return self.make(port, patience)
+
+    def place(self, position_rad: np.ndarray) -> None:
+        """Put the joints somewhere and let the motors aim there."""
+        self.plant.position_rad[:] = position_rad
+        self.robot.settle()
+
+    def goals_rad(self) -> np.ndarray:
+        return np.array([motor.goal_rad for motor in self.robot.motors])
+
+    def torque(self) -> list[bool]:
+        return [motor.has_torque for motor in self.robot.motors]
+
+    def hold(self) -> None:
+        self.robot.hold()
+
+    def silence(self, joint: int) -> None:
+        """Cut one device's power."""
+        self.robot.motors[joint].power = False
+
+    def unsilence(self, joint: int) -> None:
+        self.robot.motors[joint].power = True
+
+    def lose_answers(self, count: int) -> None:
+        """The next answers of devices get lost."""
+        left = [None] * count
+        self.robot.tamper = lambda frame: left.pop() if left else frame
+
+    def fail(self, joint: int) -> None:
+        """Let one device report a fault and switch itself off."""
+        raise NotImplementedError
+
+    def trips(self) -> int:
+        return sum(motor.watchdog_trips for motor in self.robot.motors)
+
+    def unplug(self) -> None:
+        self._runner.stop()
+        self.channel.close()
+
+    close = unplug
+
+
+class ODriveRig(CanRig):
+    first_id = 0
+    resolution_rad = 1e-6
+    firmware = (0, 6)
+
+    def motor(self, joint: int, device_id: int, watchdog_ms: int) -> ODriveAxis:
+        return ODriveAxis(joint, device_id, self.firmware, watchdog_ms)
+
+    def make(self, transport: PythonCanPort, patience: Patience) -> JointBus:
+        config = ODriveConfig(
+            self.joints,
+            with_currents=self.firmware == (0, 6),
+            watchdog_ms=patience.watchdog_ms,
+            reply_timeout_us=patience.reply_us,
+            read_budget_us=patience.budget_us,
+        )
+        return odrive_bus(transport, config)
+
+    def fail(self, joint: int) -> None:
+        axis = self.robot.motors[joint]
+        assert isinstance(axis, ODriveAxis)
+        axis.fail(0x40)
+
+
+class ODrive05Rig(ODriveRig):
+    firmware = (0, 5)
+
+
+RIGS = {
+    "odrive-0.6 on oatcan": ODriveRig,
+    "odrive-0.5 on oatcan": ODrive05Rig,
+}
+
+
+@contextlib.contextmanager
+def short_runtime_directory() -> Iterator[None]:
+    """Sockets in a directory of their own, whose path is short enough for a socket."""
+    before = os.environ.get("XDG_RUNTIME_DIR")
+    with tempfile.TemporaryDirectory(prefix="oat-") as directory:
+        os.environ["XDG_RUNTIME_DIR"] = directory
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["XDG_RUNTIME_DIR"]
+            else:
+                os.environ["XDG_RUNTIME_DIR"] = before
