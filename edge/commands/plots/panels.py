@@ -17,9 +17,12 @@ QUANTILES = (0.05, 0.5, 0.95, 0.99)
 
 
 def draw_rungs(axes: Any, spans: tuple[Span, ...]) -> None:
-    """The rung over time, as one coloured band."""
+    """The rung over time, as one coloured band; a span of a single tick is still to be seen."""
+    longest_s = max(span.end_s - span.start_s for span in spans) or 1.0
     for span in spans:
-        axes.axvspan(span.start_s, span.end_s, color=style.RUNG_COLOUR[span.rung], linewidth=0)
+        above = 2.0 - (span.end_s - span.start_s) / longest_s
+        colour = style.RUNG_COLOUR[span.rung]
+        axes.axvspan(span.start_s, span.end_s, color=colour, linewidth=0.7, zorder=above)
     axes.set(yticks=[], ylim=(0, 1))
     axes.grid(visible=False)
     axes.tick_params(bottom=False, labelbottom=False)
