@@ -23,8 +23,9 @@ _SUDDEN = 2.0  # so much slower than the plans before: not the usual spread, but
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Measured durations of whole plans, ns: (plans,), (plans, tokens), (plans,)."""
+    """Measured plans: durations in ns, (plans,), (plans, tokens), (plans,); the decoded prefix."""
 
+    prefix: Int64Array
     prefill_ns: Int64Array
     token_ns: Int64Array
     decode_ns: Int64Array

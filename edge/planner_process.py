@@ -6,17 +6,21 @@ import select
 import time
 
 from edge import bundle
-from edge.engines import build_engine
-from edge.latency import LatencyModel
+from edge.bundle import Bundle
+from edge.engines import Engine, build_engine
+from edge.latency import LatencyModel, Profile
 from edge.planner import Planner
 from edge.process import make_real_time, ready
+from edge.profiles import ProfileKey, find_profile
 from edge.profiling import measure
 from edge.rates import NS_PER_MS
 from edge.records import Channels
+from edge.robot import PlannerRates
 from edge.session import Bell, Session
 
 ORPHAN_CHECK_MS = 1_000
 START_PLANS = 60  # measured at start where the device has no stored profile
+WARMING_PLANS = 5
 
 
 def run(session: Session) -> None:
@@ -26,8 +30,7 @@ def run(session: Session) -> None:
     engine = build_engine(loaded, settings.engine, settings.precision)
     make_real_time(session, "planner", settings)
     channels = Channels.open(session, loaded.manifest)
-    samples = measure(engine, loaded.manifest, START_PLANS)
-    model = LatencyModel(samples.profile(settings.miss_target))
+    model = LatencyModel(_profile(settings, loaded, engine))
     planner = Planner(engine, loaded.manifest, channels, model, session.max_prefix)
     bell = Bell(session.file("bell"))
     poll = select.poll()
@@ -42,6 +45,16 @@ def run(session: Session) -> None:
             request = planner.rehearse() if planner.rehearsal_ns else None
         if request is not None:
             planner.answer(request)
+
+
+def _profile(settings: PlannerRates, loaded: Bundle, engine: Engine) -> Profile:
+    """The device's stored profile; where there is none, a short one measured now."""
+    key = ProfileKey.here(loaded.digest, settings.engine, settings.precision)
+    stored = find_profile(key)
+    if stored is not None:
+        measure(engine, loaded.manifest, WARMING_PLANS)
+        return stored.profile(settings.miss_target)
+    return measure(engine, loaded.manifest, START_PLANS).profile(settings.miss_target)
 
 
 def _pause_ms(until_ns: int) -> int:

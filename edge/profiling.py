@@ -19,28 +19,30 @@ PAUSE_S = 0.003
 def measure(engine: Engine, manifest: Manifest, plans: int) -> Samples:
     """Durations of ``plans`` whole plans after a warm-up; the first runs do not count.
 
-    A pause before each gives the core to others, as between real plans: caches cool down, and a
-    profile without that would promise too much.
+    Every prefix is decoded in turn. A pause before each plan gives the core to others, as between
+    real plans: caches cool down, and a profile without that would promise too much.
     """
     features = np.zeros((), request_dtype(manifest))["features"]
     tokens = manifest.tokenizer.tokens
-    for _ in range(WARM_UP_PLANS):
-        time_plan(engine, features, tokens)
-    ends_ns = np.array([time_plan(engine, features, tokens) for _ in range(plans)])
-    stages_ns = np.diff(ends_ns, axis=1)
-    return Samples(stages_ns[:, 0], stages_ns[:, 1:-1], stages_ns[:, -1])
+    prefix = 1 + np.arange(WARM_UP_PLANS + plans) % tokens
+    ends_ns = []
+    for decoded in prefix.tolist():
+        time.sleep(PAUSE_S)
+        ends_ns.append(time_plan(engine, features, tokens, decoded))
+    prefix = prefix[WARM_UP_PLANS:]
+    stages_ns = np.diff(ends_ns[WARM_UP_PLANS:], axis=1)
+    return Samples(prefix, stages_ns[:, 0], stages_ns[:, 1:-1], stages_ns[:, -1])
 
 
-def time_plan(engine: Engine, features: Record, tokens: int) -> list[int]:
-    """After a pause, times of one plan's start and every stage's end: prefill, tokens, decode."""
-    time.sleep(PAUSE_S)
+def time_plan(engine: Engine, features: Record, tokens: int, prefix: int) -> list[int]:
+    """Times of one plan's start and of every stage's end: prefill, each token, decode."""
     times_ns = [time.monotonic_ns()]
     engine.prefill(features)
     times_ns.append(time.monotonic_ns())
     for _ in range(tokens):
         engine.next_token()
         times_ns.append(time.monotonic_ns())
-    engine.decode(tokens)
+    engine.decode(prefix)
     times_ns.append(time.monotonic_ns())
-    engine.decode_full(tokens)
+    engine.decode_full(prefix)
     return times_ns

@@ -56,6 +56,46 @@ def inference(
 
 
 @bench_app.command()
+def deadline(
+    budgets_us: Annotated[str, typer.Option(help="Comma-separated.")] = "400,800,1600,3200",
+    stress: Annotated[
+        str, typer.Option(help="Comma-separated: none, cpu, memory, throttle.")
+    ] = "none,cpu,memory,throttle",
+    plans: Annotated[int, typer.Option("--n", min=100, help="Plans per row.")] = 1_500,
+    robot: Annotated[str, typer.Option(help="Whose planner settings.")] = "viperx",
+    bundle: Annotated[str | None, typer.Option(help="A shipped bundle, or a directory.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure whether plans keep their deadline under load, beside an oracle with hindsight."""
+    from edge.commands.benchmarks.deadline import run
+    from edge.commands.bundles import find_bundle
+    from edge.commands.run import session_directory
+    from edge.robot import load_robot
+
+    loaded = load_robot(robot)
+    path = find_bundle(bundle or loaded.bundle)
+    budgets = _whole_numbers("--budgets-us", budgets_us)
+    with session_directory() as directory:
+        rows = run(loaded, path, directory, budgets, stress.split(","), plans)
+    if as_json:
+        print(json.dumps({"rows": rows}))
+        return
+    from edge.commands.benchmarks.tables import print_rows
+
+    print_rows(rows, "plans and their deadlines")
+
+
+def _whole_numbers(option: str, text: str) -> list[int]:
+    """Positive whole numbers from a comma-separated option. Raises UsageError naming it."""
+    from edge.errors import UsageError
+
+    parts = text.split(",")
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise UsageError(f"{option} is {text!r}, allowed are positive whole numbers, by comma")
+    return [int(part) for part in parts]
+
+
+@bench_app.command()
 def loop(
     rate: Annotated[int, typer.Option(min=10, max=1_000, help="Ticks per second.")] = 200,
     seconds: Annotated[float, typer.Option(min=0.1, max=3_600, help="For each loop.")] = 20.0,

@@ -8,6 +8,7 @@ import typer
 
 from edge.commands.bench import bench_app
 from edge.commands.build import build
+from edge.commands.calibrate import calibrate_app
 from edge.commands.doctor import doctor
 from edge.commands.emulate import emulate
 from edge.commands.export import export
@@ -27,6 +28,7 @@ app = typer.Typer(
 for command in (run, plot, train, export, build, doctor, emulate):
     app.command()(command)
 app.add_typer(bench_app, name="bench")
+app.add_typer(calibrate_app, name="calibrate")
 
 
 @app.callback()

@@ -65,9 +65,9 @@ def _plan_on(path: Path, settings: PlannerRates, running: Any, counter: Any) -> 
     features = np.zeros((), request_dtype(loaded.manifest))["features"]
     tokens = loaded.manifest.tokenizer.tokens
     for _ in range(WARM_UP_PLANS):
-        time_plan(engine, features, tokens)
+        time_plan(engine, features, tokens, tokens)
     configure(settings)
     running.set()
     while True:
-        time_plan(engine, features, tokens)
+        time_plan(engine, features, tokens, tokens)
         counter.value += 1

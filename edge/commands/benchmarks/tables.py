@@ -48,3 +48,11 @@ def _caption(report: dict[str, Any]) -> str:
     weights = {row["weights"] for row in report["rows"] if "weights" in row}
     parts += [f"torch with {origin} weights" for origin in weights]
     return " · ".join(parts)
+
+
+def print_rows(rows: list[dict[str, Any]], title: str) -> None:
+    """Rows of equal keys, as they are."""
+    table = Table(*(key.replace("_", " ") for key in rows[0]), title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*("-" if value is None else str(value) for value in row.values()))
+    Console().print(table)
