@@ -1,0 +1,135 @@
+"""What every ``Engine`` promises, for each engine and precision, against the trained model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge.bundle import Bundle
+from edge.engines import Engine, build_engine
+from edge.errors import EngineError
+from edge.shared_memory import Record
+from models.generation import generate, previous_command
+from tests.bundles import plan, random_features, tiny_bundle
+from tests.needs import require
+from tests.unit.tiny_models import tiny_checkpoint
+
+VARIANTS = {"conditioned": {}, "paper": {"conditioned_on_command": False}}
+NEEDS = {"ort": "onnxruntime"}  # one line an engine
+TOLERANCE_RAD = {"fp32": 5e-5, "int8": 5e-5}  # the tiny model has nothing worth quantizing
+SEEDS = range(5)
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def variant(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def bundle(variant: str, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return tiny_bundle(tmp_path_factory.mktemp(variant), **VARIANTS[variant])
+
+
+@pytest.fixture(scope="module", params=["fp32", "int8"])
+def precision(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module", params=NEEDS)
+def engine(request: pytest.FixtureRequest, bundle: Bundle, precision: str) -> Engine:
+    require(NEEDS[request.param])
+    return build_engine(bundle, request.param, precision)
+
+
+def features_of(bundle: Bundle, seed: int) -> Record:
+    return random_features(bundle.manifest, seed)
+
+
+def test_tokens_and_actions_are_those_of_the_trained_model(
+    engine: Engine, bundle: Bundle, variant: str, precision: str
+) -> None:
+    torch = require("torch")
+    checkpoint = tiny_checkpoint(**VARIANTS[variant])
+    for seed in SEEDS:
+        features = features_of(bundle, seed)
+        observation = {
+            key: torch.tensor(features[key][None].copy()) for key in features.dtype.names
+        }
+        wanted = generate(checkpoint.policy, observation, 4)
+        command = previous_command(checkpoint.tokenizer, observation)
+        tokens, actions = plan(engine, features, 4)
+        assert tokens == wanted[0].tolist()
+        for prefix in range(1, 5):
+            full = checkpoint.tokenizer.decode(wanted, prefix, command)[0].detach().numpy()
+            np.testing.assert_allclose(actions[prefix - 1], full[:4], atol=TOLERANCE_RAD[precision])
+            np.testing.assert_allclose(
+                engine.decode_full(prefix), full, atol=TOLERANCE_RAD[precision]
+            )
+
+
+def test_the_executed_actions_are_the_first_of_all(engine: Engine, bundle: Bundle) -> None:
+    for seed in SEEDS:
+        plan(engine, features_of(bundle, seed), 4)
+        for prefix in range(1, 5):
+            executed = engine.decode(prefix).copy()
+            assert executed.shape == (4, 3)
+            full = engine.decode_full(prefix)
+            assert full.shape == (8, 3)
+            np.testing.assert_allclose(executed, full[:4], atol=1e-5)
+
+
+def test_a_prefix_beyond_the_generated_tokens_is_refused(engine: Engine, bundle: Bundle) -> None:
+    engine.prefill(features_of(bundle, 0))
+    for generated in range(4):
+        for prefix in (0, -1, generated + 1, 99):
+            with pytest.raises(EngineError, match="prefix"):
+                engine.decode(prefix)
+            with pytest.raises(EngineError, match="prefix"):
+                engine.decode_full(prefix)
+        engine.next_token()
+
+
+def test_a_token_past_the_last_is_refused_and_the_plan_still_decodes(
+    engine: Engine, bundle: Bundle
+) -> None:
+    _, actions = plan(engine, features_of(bundle, 1), 4)
+    with pytest.raises(EngineError, match="all 4 tokens"):
+        engine.next_token()
+    np.testing.assert_array_equal(engine.decode(4), actions[3])
+
+
+def test_a_plan_depends_on_nothing_that_was_before_it(engine: Engine, bundle: Bundle) -> None:
+    first = plan(engine, features_of(bundle, 2), 4)
+    plan(engine, features_of(bundle, 3), 4)
+    engine.prefill(features_of(bundle, 4))  # and one that was broken off after two tokens
+    engine.next_token()
+    engine.next_token()
+    again = plan(engine, features_of(bundle, 2), 4)
+    assert first[0] == again[0]
+    for one, other in zip(first[1], again[1], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_decoding_between_tokens_changes_no_token(engine: Engine, bundle: Bundle) -> None:
+    features = features_of(bundle, 5)
+    tokens, _ = plan(engine, features, 4)
+    engine.prefill(features)
+    assert [engine.next_token() for _ in range(4)] == tokens
+
+
+def test_what_the_caller_does_to_its_observation_later_changes_nothing(
+    engine: Engine, bundle: Bundle
+) -> None:
+    features = features_of(bundle, 6)
+    _, actions = plan(engine, features, 4)
+    engine.prefill(features)
+    for key in features.dtype.names or ():
+        features[key] = np.nan
+    for _ in range(4):
+        engine.next_token()
+    np.testing.assert_array_equal(engine.decode(4), actions[3])
+
+
+def test_an_engine_that_does_not_exist_is_refused_with_those_that_do(bundle: Bundle) -> None:
+    with pytest.raises(EngineError, match="no engine 'abacus'; there are ort"):
+        build_engine(bundle, "abacus", "fp32")
