@@ -109,7 +109,7 @@ def test_json_has_a_row_for_every_contender_and_prefix(bundle: bundles.Bundle) -
     assert [row["k"] for row in rows] == [1, 2, 4] * 3
     for row in rows:
         assert row["execute"] == 4 and row["n"] == 3
-        assert 0 < row["p50_us"] <= row["p99_us"] <= row["max_us"]
+        assert 0 < row["min_us"] <= row["p50_us"] <= row["p99_us"] <= row["max_us"]
         assert ("weights" in row) == (row["engine"] == "torch")
     assert set(result["speedup_p50"]) == {"ort"}
     assert set(result["speedup_p50"]["ort"]) == {"1", "2", "4"}

@@ -10,7 +10,7 @@ from typing import Any
 
 from edge.errors import UsageError
 
-PACKAGES = ("oat-edge", "numpy", "onnxruntime", "torch")
+PACKAGES = ("oat-edge", "numpy", "onnxruntime", "openvino", "tensorrt", "torch")
 _CPU_INFO = Path("/proc/cpuinfo")
 _BOARD = Path("/proc/device-tree/model")  # names a Jetson or another board
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")

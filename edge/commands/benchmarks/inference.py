@@ -84,6 +84,7 @@ def _row(timing: Timing, execute: int) -> dict[str, Any]:
         "k": timing.k,
         "execute": execute,
         "decoded": contender.decoded,
+        "min_us": timing.quantile_us(0.0),
         "p50_us": timing.quantile_us(0.5),
         "p99_us": timing.quantile_us(0.99),
         "max_us": timing.quantile_us(1.0),
