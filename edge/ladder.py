@@ -57,6 +57,8 @@ class Mode(IntEnum):
     SHUTDOWN = 3
 
 
+NOT_ENGAGED = "not engaged"  # the reason where nothing but that keeps the arm from moving
+
 _D, _H = Rung.DECELERATE, Rung.HOLD
 _FOLLOWING = (Rung.DISENGAGED, _D, _H, _D, Rung.FULL, Rung.PREFIX, Rung.TAIL)
 
@@ -99,7 +101,7 @@ def climb(rung: Rung, situation: Situation) -> tuple[Rung, str]:
 def classify(rung: Rung, situation: Situation) -> tuple[Event, str]:
     """The event that a situation amounts to, and its reason in words."""
     if not situation.engaged:
-        return Event.RELEASED, situation.stop or "not engaged"
+        return Event.RELEASED, situation.stop or NOT_ENGAGED
     if situation.stop:
         return _nothing(situation), situation.stop
     if rung is Rung.DECELERATE:

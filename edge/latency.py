@@ -89,6 +89,10 @@ class LatencyModel:
             factor = min(seen, _MOST) if seen > _SUDDEN * factor else factor
         return round(self.profile.finish_ns[tokens] * factor)
 
+    def rescale(self, ratio: float) -> None:
+        """The clocks have changed: everything takes ``ratio`` times as long from now on."""
+        self.factor = min(max(self.factor * ratio, _LEAST), _MOST)
+
     def observe(self, token_ns: Int64Array, decode_ns: int) -> None:
         """Learn from a finished plan: durations of its tokens, shape (tokens,), and its decode."""
         usual = sum(self.profile.token_ns[1 : len(token_ns)]) + self.profile.decode_ns

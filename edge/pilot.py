@@ -27,7 +27,7 @@ HOME_TOLERANCE_RAD = 1e-3
 
 
 class Pilot:
-    """Decides every tick. ``enable`` puts torque on the joints; it is called once, on engaging."""
+    """Decides every tick. ``enable`` puts torque on the joints where they are."""
 
     def __init__(
         self,
@@ -67,8 +67,8 @@ class Pilot:
         """This tick's setpoint; None where nothing may be sent."""
         self._operator.listen()
         stop = self._sensing.update(reading, self._filter.position_rad, now_ns)
-        if stop is None:
-            self._obey(reading, now_ns)
+        if stop is None and self._obey(reading, now_ns):
+            return None  # torque is on and the goal is where the joints are: no setpoint yet
         stop = stop or self._operator.lease(now_ns) or self._check_tracking(reading)
         if stop is None:
             self._ask_for_plan(now_ns)
@@ -90,22 +90,38 @@ class Pilot:
         tick["reference"] = self._reference
         tick["command"] = self._filter.position_rad
 
-    def _obey(self, reading: Reading, now_ns: int) -> None:
-        """Take over the operator's mode; torque comes on only from a fresh, good reading."""
+    def release(self, reason: str) -> None:
+        """The joints are not ours any more; only the operator's next mode engages them anew."""
+        self._filter.disengage()
+        self._forget()
+        self._latched = Stop(reason)
+
+    def _obey(self, reading: Reading, now_ns: int) -> bool:
+        """Take over the operator's mode; True where the joints were engaged for it.
+
+        Motion asked for after a stop starts from the measured position, as the first one does, and
+        only from a fresh, good reading.
+        """
         mode = self._operator.mode
         if mode is self._mode:
-            return
-        if mode in (Mode.HOME, Mode.POLICY) and not self._filter.engaged:
-            if not reading.fresh or reading.state is None:
-                return
-            self._enable()
-            self._filter.engage(reading.state.position_rad)
+            return False
+        moves = mode in (Mode.HOME, Mode.POLICY)
+        engages = moves and (self._latched is not None or not self._filter.engaged)
+        if engages and not self._engage(reading):
+            return False
         self._mode = mode
         self._latched = None
         self._ramp = None
-        self._halt()
+        self._forget()
         if mode is Mode.POLICY:
             self._requests.announce(now_ns)
+        return engages
+
+    def _engage(self, reading: Reading) -> bool:
+        if not reading.fresh or reading.state is None:
+            return False
+        self._enable()
+        return self._filter.engage(reading.state.position_rad) is None
 
     def _check_tracking(self, reading: Reading) -> Stop | None:
         """A blocked joint stops the arm until the operator's next mode."""
@@ -181,7 +197,11 @@ class Pilot:
         return verdict if isinstance(verdict, SafeSetpoint) else None
 
     def _halt(self) -> None:
-        """Forget what was followed; plans made before are void."""
+        """Come to rest; a plan asked for after that, and not answered yet, still counts."""
         if self._follower.chunk is not None:
-            self._follower.clear()
-            self._requests.void()
+            self._forget()
+
+    def _forget(self) -> None:
+        """Follow nothing; plans made before are void."""
+        self._follower.clear()
+        self._requests.void()

@@ -18,6 +18,7 @@ from edge.prefix import another_token_fits, coarse_first
 from edge.rates import NS_PER_MS, period_ns
 from edge.records import Channels, chunk_dtype, plan_dtype, request_dtype
 from edge.shared_memory import Record
+from edge.throttling import FREE, Throttle
 
 REHEARSAL_LEAD_NS = 3 * NS_PER_MS  # a rehearsal ends so long before the request it is for
 LOOK_OUT_NS = 3 * NS_PER_MS  # how long an expected request is looked out for
@@ -44,6 +45,13 @@ class Planner:
         self._step_ns = period_ns(manifest.action.rate_hz)
         self._execution_ns = manifest.action.execution_horizon * self._step_ns
         self._expected_ns = 0
+        self.slow_down(FREE)
+
+    def slow_down(self, throttle: Throttle) -> None:
+        """Reckon with other clocks from the next plan on, before it can be late."""
+        self._model.rescale(throttle.factor / (float(self._plan["throttle"]) or 1.0))
+        self._plan["throttle"] = throttle.factor
+        self._plan["throttle_reason"] = throttle.reason.encode()
 
     def answer(self, request: Record) -> None:
         """Plan what was asked for. A request so old that it has been made anew is passed over."""

@@ -17,6 +17,7 @@ from edge.rates import NS_PER_MS
 from edge.records import Channels
 from edge.robot import PlannerRates
 from edge.session import Bell, Session
+from edge.throttling import watch_throttling
 
 ORPHAN_CHECK_MS = 1_000
 START_PLANS = 60  # measured at start where the device has no stored profile
@@ -30,6 +31,7 @@ def run(session: Session) -> None:
     engine = build_engine(loaded, settings.engine, settings.precision)
     make_real_time(session, "planner", settings)
     channels = Channels.open(session, loaded.manifest)
+    watch = watch_throttling()
     model = LatencyModel(_profile(settings, loaded, engine))
     planner = Planner(engine, loaded.manifest, channels, model, session.max_prefix)
     bell = Bell(session.file("bell"))
@@ -45,6 +47,9 @@ def run(session: Session) -> None:
             request = planner.rehearse() if planner.rehearsal_ns else None
         if request is not None:
             planner.answer(request)
+        throttle = watch.poll(time.monotonic_ns())
+        if throttle is not None:
+            planner.slow_down(throttle)
 
 
 def _profile(settings: PlannerRates, loaded: Bundle, engine: Engine) -> Profile:

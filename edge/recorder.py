@@ -40,6 +40,7 @@ class Recorder:
         self._offset_ns = time.time_ns() - time.monotonic_ns()
         self._sequence = 0
         self._last_rung = ""
+        self._last_throttle = ""
         robot = session.robot
         self._writer.add_metadata("session", {"session": session.model_dump_json()})
         fields = _schema(tick_dtype(len(robot.joints))), _schema(plan_dtype(tokens))
@@ -71,8 +72,13 @@ class Recorder:
             self.event("rung", message["reason"], int(tick["due_ns"]))
 
     def plan(self, plan: Record) -> None:
-        """Log one plan."""
-        self._write(self._plan, int(plan["published_ns"]), _plain(plan))
+        """Log one plan, and the change of clocks if it tells of one."""
+        message = _plain(plan)
+        self._write(self._plan, int(plan["published_ns"]), message)
+        if message["throttle_reason"] != self._last_throttle:
+            self._last_throttle = message["throttle_reason"]
+            reason = self._last_throttle or "no longer slowed down"
+            self.event("throttle", reason, int(plan["published_ns"]))
 
     def event(self, event: str, reason: str, now_ns: int) -> None:
         """Log an event: what happened, why, and on which rung."""

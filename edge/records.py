@@ -88,7 +88,10 @@ def tick_dtype(joints: int) -> Dtype:
 
 
 def plan_dtype(tokens: int) -> Dtype:
-    """One plan: how long each stage took; ``coarse``: a chunk of one token went ahead."""
+    """One plan: how long each stage took; ``coarse``: a chunk of one token went ahead.
+
+    ``throttle``: how much slower the clocks are than when the stages were profiled, and why.
+    """
     return np.dtype(
         [
             ("plan", "<i8"),
@@ -99,6 +102,8 @@ def plan_dtype(tokens: int) -> Dtype:
             ("prefix", "<i4"),
             ("late", "<i4"),
             ("coarse", "<i4"),
+            ("throttle", "<f8"),
+            ("throttle_reason", f"S{REASON_BYTES}"),
             ("prefill_ns", "<i8"),
             ("token_ns", "<i8", (tokens,)),
             ("decode_ns", "<i8"),

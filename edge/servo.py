@@ -20,6 +20,7 @@ from edge.shared_memory import Ring
 from edge.stages import StageWatch
 from edge.ticker import Ticker
 from firmware_bridge.bus import JointBus
+from firmware_bridge.errors import DeviceError
 from firmware_bridge.messages import SafeSetpoint
 
 
@@ -52,19 +53,29 @@ class Servo:
         """
         self._ticker.restart()
         while not (self._operator.wants_the_end(time.monotonic_ns()) and self._pilot.may_end):
-            self._run_tick(self._ticker.wait())
+            self.tick()
 
-    def _run_tick(self, due_ns: int) -> None:
+    def tick(self) -> None:
+        """Wait for the next tick and do all its work. Raises BridgeError as ``run`` does."""
+        due_ns = self._ticker.wait()
         started_ns = time.monotonic_ns()
         reading = self._sensing.read()
         read_ns = time.monotonic_ns()
         setpoint = self._pilot.decide(reading, read_ns)
         decided_ns = time.monotonic_ns()
-        if setpoint is not None:
-            self._bus.write_setpoints(setpoint)
+        self._write(setpoint)
         written_ns = time.monotonic_ns()
         self._time_stages(due_ns, started_ns, read_ns, decided_ns, written_ns)
         self._publish(reading, setpoint, written_ns)
+
+    def _write(self, setpoint: SafeSetpoint | None) -> None:
+        """Send it. A device that refuses, its own watchdog having stopped it, is not ours then."""
+        if setpoint is None:
+            return
+        try:
+            self._bus.write_setpoints(setpoint)
+        except DeviceError as error:
+            self._pilot.release(str(error))
 
     def _time_stages(
         self, due_ns: int, started_ns: int, read_ns: int, decided_ns: int, written_ns: int

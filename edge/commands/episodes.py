@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from edge.errors import RunError
-from edge.ladder import Mode, Rung
+from edge.ladder import NOT_ENGAGED, Mode, Rung
 from edge.rates import NS_PER_S, SUPERVISOR_HZ, period_ns
 from edge.realtime import sleep_until
 from edge.recorder import Recorder
@@ -22,6 +22,7 @@ from edge.supervisor import Supervisor
 READY_TIMEOUT_S = 5.0  # from the servo's start to an observation that can be planned from
 HOME_TIMEOUT_S = 15.0
 STUCK_S = 3.0  # held by a stop for so long: the run has failed
+STANDSTILL = (Rung.HOLD, Rung.DISENGAGED)
 SETTLE_S = 0.3  # the cube comes to rest after it was laid
 
 
@@ -78,7 +79,7 @@ class EpisodeRun:
     def run(self, episodes: int, seconds: float) -> None:
         """Run them all, each at most so long. Raises RunError where the robot cannot go on."""
         self._episodes = episodes
-        self._wait(lambda tick: tick["reason"] == b"not engaged", READY_TIMEOUT_S, "not ready")
+        self._wait(_may_engage, READY_TIMEOUT_S, "not ready")
         for episode in range(1, episodes + 1):
             self._supervisor.command(Mode.HOME, episode)
             self._wait(_is_home, HOME_TIMEOUT_S, "did not reach the start posture")
@@ -151,7 +152,7 @@ class EpisodeRun:
             truth = self._truth.latest() if self._truth is not None else None
             if truth is not None and int(truth["episode"]) == episode and truth["succeeded"]:
                 return True
-            if self._tick is None or int(self._tick["rung"]) != Rung.HOLD:
+            if self._tick is None or int(self._tick["rung"]) not in STANDSTILL:
                 held_since_ns = time.monotonic_ns()
             if time.monotonic_ns() - held_since_ns > STUCK_S * NS_PER_S:
                 raise RunError(f"held for {STUCK_S:g} s: {self._reason()}")
@@ -163,6 +164,10 @@ class EpisodeRun:
     def _event(self, event: str, reason: str) -> None:
         self._events.append(f"{event}: {reason}")
         self._recorder.event(event, reason, time.monotonic_ns())
+
+
+def _may_engage(tick: Record) -> bool:
+    return bytes(tick["reason"]).decode() == NOT_ENGAGED
 
 
 def _is_home(tick: Record) -> bool:
