@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge import strict_yaml
-from edge.engines import EngineName
+from edge.engine_names import EngineName
 from edge.errors import ConfigError
 
 EMULATED = "emulated"  # a port of this name: ``oat-edge run`` starts the emulator and fills it in

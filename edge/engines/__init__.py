@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import logging
-from typing import Literal, Protocol, get_args
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from edge.bundle import Bundle
+from edge.engine_names import ENGINES
 from edge.errors import EngineError
 from edge.shared_memory import Record
 
 Float32Array = npt.NDArray[np.float32]
 
 _LOG = logging.getLogger(__name__)
-
-EngineName = Literal["ort", "ort-cuda", "openvino", "tensorrt", "tensorrt-rtx", "auto"]
-ENGINES: tuple[str, ...] = get_args(EngineName)
 
 
 class Engine(Protocol):

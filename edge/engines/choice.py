@@ -43,7 +43,7 @@ def choose(bundle: Bundle, precision: str) -> Choice:
     missing = []
     for flavour in ("tensorrt", "tensorrt-rtx"):
         try:
-            return Choice(flavour, f"{load_backend(flavour)} and a {gpu.name} are here")
+            return Choice(flavour, f"{load_backend(flavour)} and {gpu.name} are here")
         except EngineError as error:
             missing.append(str(error))
-    return Choice("ort", f"there is a {gpu.name}, but {missing[0]}")
+    return Choice("ort", f"{gpu.name} is here, but {missing[0]}")

@@ -15,6 +15,7 @@ OPTIONS: dict[str, Any] = {
     "NUM_STREAMS": 1,
     "INFERENCE_NUM_THREADS": 1,
     "INFERENCE_PRECISION_HINT": "f32",  # no silent bfloat16 where the CPU has it
+    "SNIPPETS_MODE": "DISABLE",  # 2026.4 fuses Mish into a kernel that it does not have
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import onnxruntime
 
@@ -13,29 +13,41 @@ from edge.engines.host import Array, Arrays, HostEngine, described
 from edge.engines.tensors import Tensor, check_tensors
 from edge.errors import EngineError
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-RESIDENT = ("cross_kv", "self_kv", "self_kv_next")
-"""What stays on the device between calls; all else is a few bytes that the host reads or writes."""
+CACHES = ("cross_kv", "self_kv", "self_kv_next")
+"""What a GPU keeps between calls; all else is a few bytes that the host reads or writes."""
+
+
+class Placement(NamedTuple):
+    """Where graphs run: the execution provider, its memory, and which tensors stay in there."""
+
+    provider: str
+    memory: str
+    resident: tuple[str, ...]
+
+
+PLACEMENTS = {
+    "cpu": Placement("CPUExecutionProvider", "cpu", ()),
+    "cuda": Placement("CUDAExecutionProvider", "cuda", CACHES),
+}
 
 _NUMPY_NAMES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(float16)": "float16"}
 
 
 class OrtEngine(HostEngine):
-    """``HostEngine`` with onnxruntime on ``device``, one of PROVIDERS."""
+    """``HostEngine`` with onnxruntime on ``device``, one of PLACEMENTS."""
 
     def __init__(
         self, bundle: Bundle, precision: str, threads: int = 1, device: str = "cpu"
     ) -> None:
         """Raises EngineError where a graph does not load or does not fit the manifest, or where
         the device is not there: onnxruntime alone would fall back to the CPU without a word."""
-        provider = PROVIDERS[device]
+        self._placement = PLACEMENTS[device]
+        provider = self._placement.provider
         if provider not in onnxruntime.get_available_providers():
             raise EngineError(
                 f"onnxruntime {onnxruntime.__version__} here has no {provider}; "
                 "pip install onnxruntime-gpu in the place of onnxruntime"
             )
-        self._device = device
-        self._resident = () if device == "cpu" else RESIDENT
         self._values: dict[int, Any] = {}
         self._sessions = {
             graph: _session(bundle, precision, graph, threads, provider) for graph in GRAPHS
@@ -49,12 +61,12 @@ class OrtEngine(HostEngine):
         check_tensors(graph, "input", _tensors(session.get_inputs()), described(inputs))
         check_tensors(graph, "output", _tensors(session.get_outputs()), described(outputs))
         for name, array in inputs.items():
-            if name in self._resident:
+            if name in self._placement.resident:
                 binding.bind_ortvalue_input(name, self._stand_in(array))
             else:
                 binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, _address(array))
         for name, array in outputs.items():
-            if name in self._resident:
+            if name in self._placement.resident:
                 binding.bind_ortvalue_output(name, self._stand_in(array))
             else:
                 binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, _address(array))
@@ -64,7 +76,8 @@ class OrtEngine(HostEngine):
         """Device memory in the place of an array that no one reads on the host."""
         address = _address(array)
         if address not in self._values:
-            self._values[address] = onnxruntime.OrtValue.ortvalue_from_numpy(array, self._device)
+            make = onnxruntime.OrtValue.ortvalue_from_numpy
+            self._values[address] = make(array, self._placement.memory)
         return self._values[address]
 
 

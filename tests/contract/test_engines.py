@@ -11,11 +11,20 @@ from edge.errors import EngineError
 from edge.shared_memory import Record
 from models.generation import generate, previous_command
 from tests.bundles import plan, random_features, tiny_bundle
+from tests.contract.engine_builders import Builder, needing, on_gpu, ort_with_resident_caches
 from tests.needs import require
 from tests.unit.tiny_models import tiny_checkpoint
+from tests.unit.trt_doubles import engine_on_host
 
 VARIANTS = {"conditioned": {}, "paper": {"conditioned_on_command": False}}
-NEEDS = {"ort": "onnxruntime"}  # one line an engine
+BUILDERS: dict[str, Builder] = {  # one line an engine
+    "ort": lambda bundle, precision: build_engine(bundle, "ort", precision),
+    "ort-resident": ort_with_resident_caches,
+    "openvino": needing("openvino"),
+    "auto": lambda bundle, precision: build_engine(bundle, "auto", precision),
+    "tensorrt-wiring": lambda bundle, precision: engine_on_host(bundle, precision)[0],
+}
+ON_GPU: dict[str, Builder] = {name: on_gpu(name) for name in ("tensorrt", "tensorrt-rtx")}
 TOLERANCE_RAD = {"fp32": 5e-5, "int8": 5e-5}  # the tiny model has nothing worth quantizing
 SEEDS = range(5)
 
@@ -35,10 +44,12 @@ def precision(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(scope="module", params=NEEDS)
+@pytest.fixture(
+    scope="module",
+    params=[*BUILDERS, *(pytest.param(name, marks=pytest.mark.gpu) for name in ON_GPU)],
+)
 def engine(request: pytest.FixtureRequest, bundle: Bundle, precision: str) -> Engine:
-    require(NEEDS[request.param])
-    return build_engine(bundle, request.param, precision)
+    return (BUILDERS | ON_GPU)[request.param](bundle, precision)
 
 
 def features_of(bundle: Bundle, seed: int) -> Record:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge.bundle import Bundle
-from edge.engines import ENGINES, Float32Array, build_engine
+from edge.engine_names import ENGINES
+from edge.engines import Float32Array, build_engine
 from edge.errors import UsageError
 from edge.shared_memory import Record
 
