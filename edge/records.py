@@ -13,7 +13,7 @@ import numpy as np
 
 from edge.bundle import Manifest
 from edge.session import Session
-from edge.shared_memory import Mailbox, Ring
+from edge.shared_memory import Mailbox, Record, Ring
 
 TICK_SLOTS = 8192
 PLAN_SLOTS = 1024
@@ -85,6 +85,12 @@ def tick_dtype(joints: int) -> Dtype:
             ("reason", f"S{REASON_BYTES}"),
         ]
     )
+
+
+def reason_of(tick: Record) -> str:
+    """The reason in a tick's record, as text."""
+    reason: bytes = tick["reason"].item()  # without the padding, which bytes() would keep
+    return reason.decode(errors="replace")
 
 
 def plan_dtype(tokens: int) -> Dtype:

@@ -13,7 +13,7 @@ from edge.ladder import NOT_ENGAGED, Mode, Rung
 from edge.rates import NS_PER_S, SUPERVISOR_HZ, period_ns
 from edge.realtime import sleep_until
 from edge.recorder import Recorder
-from edge.records import Channels
+from edge.records import Channels, reason_of
 from edge.report import Report
 from edge.session import Session
 from edge.shared_memory import Mailbox, Record
@@ -159,7 +159,7 @@ class EpisodeRun:
         return False if self._truth is not None else None
 
     def _reason(self) -> str:
-        return "no tick yet" if self._tick is None else bytes(self._tick["reason"]).decode()
+        return "no tick yet" if self._tick is None else reason_of(self._tick)
 
     def _event(self, event: str, reason: str) -> None:
         self._events.append(f"{event}: {reason}")
@@ -167,7 +167,7 @@ class EpisodeRun:
 
 
 def _may_engage(tick: Record) -> bool:
-    return bytes(tick["reason"]).decode() == NOT_ENGAGED
+    return reason_of(tick) == NOT_ENGAGED
 
 
 def _is_home(tick: Record) -> bool:

@@ -15,6 +15,7 @@ from edge.commands.episodes import Snapshot
 from edge.commands.status_file import StatusFile
 from edge.ladder import Mode, Rung
 from edge.rates import NS_PER_MS, NS_PER_US, VIEW_HZ
+from edge.records import reason_of
 from edge.report import Report, quantile
 from edge.robot import Robot
 from edge.shared_memory import Record
@@ -46,7 +47,7 @@ class StatusWatcher:
                 "pids": snapshot.pids,
                 "rung": _rung(tick).label,
                 "mode": Mode(int(tick["mode"])).name.lower() if tick is not None else "idle",
-                "reason": bytes(tick["reason"]).decode() if tick is not None else "",
+                "reason": reason_of(tick) if tick is not None else "",
                 "episode": snapshot.episode,
                 "episodes": snapshot.episodes,
                 "successes": snapshot.report.successes,
@@ -128,7 +129,7 @@ def _headline(snapshot: Snapshot) -> Text:
         text.append("●" if outcome else "○", style="green" if outcome else "red")
     text.append("  rung ").append(f"{rung.label:<10}", style=RUNG_STYLE[rung])
     if snapshot.tick is not None:
-        text.append(bytes(snapshot.tick["reason"]).decode(), style="dim")
+        text.append(reason_of(snapshot.tick), style="dim")
     return text
 
 
