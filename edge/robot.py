@@ -179,10 +179,17 @@ class Robot(_Strict):
         return EMULATED in ports + [tracker.socket for tracker in self.trackers.values()]
 
 
-def load_robot(name_or_path: str, ports: dict[str, str] | None = None) -> Robot:
-    """The robot of a built-in name or of a robot.yaml; ``ports`` replaces buses' ports by bus name.
+def load_robot(
+    name_or_path: str,
+    ports: dict[str, str] | None = None,
+    sockets: dict[str, str] | None = None,
+    planner: dict[str, Any] | None = None,
+) -> Robot:
+    """The robot of a built-in name or of a robot.yaml.
 
-    Raises ConfigError that names the file, the key, its value and what is allowed.
+    ``ports`` replaces ports by the names of buses, ``sockets`` those of trackers by their features,
+    ``planner`` the planner's settings. Raises ConfigError that names the file, the key, its value
+    and what is allowed.
     """
     path, text = _find(name_or_path)
     try:
@@ -191,15 +198,22 @@ def load_robot(name_or_path: str, ports: dict[str, str] | None = None) -> Robot:
         raise ConfigError(f"{path}: not proper YAML: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected a mapping of keys, got {type(data).__name__}")
-    robot = parse_robot(data, path)
-    if not ports:
-        return robot
-    for bus, port in ports.items():
-        if bus not in robot.buses:
-            have = ", ".join(robot.buses)
-            raise ConfigError(f"--port {bus}={port}: {path} has no bus {bus!r}; it has {have}")
-        data["buses"][bus]["port"] = port
+    parse_robot(data, path)  # the file must be right by itself
+    _replace(data, path, "buses", "port", ports or {})
+    _replace(data, path, "trackers", "socket", sockets or {})
+    data["planner"] = data.get("planner", {}) | (planner or {})
     return parse_robot(data, path)
+
+
+def _replace(
+    data: dict[str, Any], path: str, section: str, key: str, values: dict[str, str]
+) -> None:
+    parts = data.get(section, {})
+    for name, value in values.items():
+        if name not in parts:
+            have = ", ".join(parts) or "none"
+            raise ConfigError(f"{name}={value}: {path} has no {name!r} in {section}; it has {have}")
+        parts[name][key] = value
 
 
 def parse_robot(data: dict[str, Any], origin: str) -> Robot:

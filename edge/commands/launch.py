@@ -1,0 +1,152 @@
+"""From a robot and a bundle to a finished run: everything is checked, started, run and ended."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge import bundle
+from edge.bundle import Manifest
+from edge.commands.bundles import find_bundle
+from edge.commands.episodes import EpisodeRun, Watcher
+from edge.commands.plant_records import PLACE, TRUTH
+from edge.commands.status_file import StatusFile
+from edge.commands.view import LiveView, StatusWatcher
+from edge.errors import UsageError
+from edge.fit import check_fit
+from edge.recorder import Recorder
+from edge.records import Channels
+from edge.robot import EMULATED, Robot
+from edge.session import Bell, Session
+from edge.shared_memory import Mailbox
+from edge.supervisor import Supervisor
+from edge.wire_times import check_wire
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How to run; ``seconds`` bounds an episode, ``engage`` lets a real arm move."""
+
+    episodes: int
+    seconds: float
+    seed: int = 0
+    max_prefix: int | None = None
+    engage: bool = False
+    log: Path | None = None
+    status_file: Path | None = None
+    show: bool = False
+
+
+def launch(robot: Robot, bundle_name: str, options: RunOptions) -> dict[str, Any]:
+    """Run and return the summary. Raises OatEdgeError; whatever was started has ended by then."""
+    path = find_bundle(bundle_name)
+    manifest = bundle.load(path).manifest
+    check_fit(robot, manifest, path)
+    check_wire(robot)
+    if not robot.emulated and not options.engage:
+        raise UsageError(f"robot {robot.name} has real ports: say --engage to let the arm move")
+    log = options.log or Path("runs") / time.strftime(f"{robot.name}-%Y%m%d-%H%M%S.mcap")
+    status = [StatusWatcher(StatusFile(options.status_file))] if options.status_file else []
+    with ExitStack() as stack:
+        session = _create_session(stack.enter_context(session_directory()), robot, path, options)
+        channels = Channels.open(session, manifest, create=True)
+        Bell(session.file("bell"), create=True)
+        recorder = stack.enter_context(Recorder(log, session, manifest.tokenizer.tokens))
+        watchers = [*status, *_live_view(stack, session, manifest, options.show)]
+        place, truth = plant_records(session, robot.emulated)
+        supervisor = Supervisor(session, channels.control, robot.emulated)
+        stack.enter_context(_interruptible())
+        run = EpisodeRun(session, supervisor, channels, recorder, watchers, place, truth)
+        try:
+            supervisor.start()
+            _warn(supervisor)
+            run.run(options.episodes, options.seconds)
+        finally:
+            supervisor.stop()
+            run.drain()
+    return run.report.summary() | {"seed": options.seed, "log": str(log)}
+
+
+def resolve_ports(robot: Robot, directory: Path) -> Robot:
+    """The robot with a tty and a socket of this run's in place of every emulated one."""
+
+    def resolved(value: str, file: str) -> str:
+        return str(directory / file) if value == EMULATED else value
+
+    buses = {
+        name: bus.model_copy(update={"port": resolved(bus.port, f"{name}.tty")})
+        for name, bus in robot.buses.items()
+    }
+    trackers = {
+        key: tracker.model_copy(update={"socket": resolved(tracker.socket, f"{key}.socket")})
+        for key, tracker in robot.trackers.items()
+    }
+    return robot.model_copy(update={"buses": buses, "trackers": trackers})
+
+
+@contextmanager
+def session_directory() -> Iterator[Path]:
+    """A new directory for a run's files, in memory where the system has such a place."""
+    memory = Path("/dev/shm")
+    base = str(memory) if memory.is_dir() else None
+    directory = Path(tempfile.mkdtemp(prefix="oat-edge-", dir=base))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _create_session(directory: Path, robot: Robot, path: Path, options: RunOptions) -> Session:
+    session = Session(
+        directory=directory,
+        robot=resolve_ports(robot, directory),
+        bundle=path,
+        seed=options.seed,
+        max_prefix=options.max_prefix,
+    )
+    session.save()
+    return session
+
+
+def _live_view(stack: ExitStack, session: Session, manifest: Manifest, show: bool) -> list[Watcher]:
+    if not show:
+        return []
+    return [stack.enter_context(LiveView(session.robot, manifest.tokenizer.tokens))]
+
+
+def plant_records(session: Session, emulated: bool) -> tuple[Mailbox | None, Mailbox | None]:
+    """What the run says to its simulated plant, and hears from it."""
+    if not emulated:
+        return None, None
+    return (
+        Mailbox(session.file("place"), PLACE, create=True),
+        Mailbox(session.file("truth"), TRUTH, create=True),
+    )
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Make a request to terminate unwind like an interrupt, so that the arm stops well."""
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _warn(supervisor: Supervisor) -> None:
+    for child in supervisor.children:
+        for warning in child.warnings:
+            print(f"oat-edge: {child.name}: {warning}", file=sys.stderr)
