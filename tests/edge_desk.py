@@ -69,10 +69,15 @@ class Desk:
         assert request is not None
         return request.copy()
 
-    def answer(self, request: Record, prefix: int = 4, valid: int = 8) -> None:
+    def answer(
+        self, request: Record, prefix: int = 4, valid: int = 8, step_rad: float | None = None
+    ) -> None:
+        """Post a chunk: actions 1, 2, 3 … rad; with ``step_rad`` a slow motion from where it is."""
         record = np.zeros((), chunk_dtype(self.manifest))
         for name in ("plan", "epoch", "observed_ns"):
             record[name] = request[name]
         record["prefix"], record["valid"] = prefix, valid
-        record["actions"] = np.arange(1.0, 9.0)[:, None]
+        steps = np.arange(1.0, 9.0)[:, None]
+        start = request["features"]["observation.command"][-1]
+        record["actions"] = steps if step_rad is None else start + step_rad * np.sin(steps / 3)
         self._answers.post(record)

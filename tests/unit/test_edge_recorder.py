@@ -99,14 +99,14 @@ def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 TERMINATED = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
-from edge.commands.run import _interruptible
 from edge.ladder import Rung
 from edge.recorder import Recorder
 from tests.unit.test_edge_recorder import make_session, tick
 folder = Path(sys.argv[1])
-with _interruptible(), Recorder(folder / "run.mcap", make_session(folder), 4) as recorder:
+signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the run does
+with Recorder(folder / "run.mcap", make_session(folder), 4) as recorder:
     for number in range(500):
         recorder.tick(tick(number, Rung.FULL))
     print("up", flush=True)
