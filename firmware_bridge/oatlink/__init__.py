@@ -1,0 +1,6 @@
+"""oatlink: our own link to a motor controller (docs/oatlink.md)."""
+
+from firmware_bridge.oatlink.bus import OatlinkBus
+from firmware_bridge.oatlink.config import JointSettings, OatlinkConfig
+
+__all__ = ["JointSettings", "OatlinkBus", "OatlinkConfig"]

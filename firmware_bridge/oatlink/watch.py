@@ -1,0 +1,79 @@
+"""What the host knows about its controller: who it is, its last report, what is wrong."""
+
+from __future__ import annotations
+
+import time
+
+from firmware_bridge.messages import JointState
+from firmware_bridge.oatlink import messages, units
+from firmware_bridge.oatlink.link import OatLink
+from firmware_bridge.oatlink.messages import Telemetry, Welcome
+from firmware_bridge.oatlink.wire import Frame, Header, MessageType
+
+NO_SUSPECT = 255
+
+
+class ControllerWatch:
+    """Takes frames as they come. ``rebooted`` is set when the boot id changed, by nobody unset."""
+
+    def __init__(self, link: OatLink, joints: int) -> None:
+        self._link = link
+        self._joints = joints
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the controller."""
+        self.welcome: Welcome | None = None
+        self.telemetry: Telemetry | None = None
+        self.state: JointState | None = None
+        self.config_crc = 0
+        self.heard_ns = 0
+        self.rebooted = False
+
+    def forget_state(self) -> None:
+        """Forget what was measured and reported."""
+        self.telemetry = self.state = None
+
+    def forget_telemetry(self) -> None:
+        """Forget the last report; what was measured stays."""
+        self.telemetry = None
+
+    def take(self, frame: Frame) -> None:
+        """Take a frame that nobody waited for."""
+        if frame.header.message_type == MessageType.TELEMETRY:
+            self._take_telemetry(frame.header, messages.unpack_telemetry(frame.body))
+        elif frame.header.message_type == MessageType.WELCOME:
+            welcome = self._link.take_welcome(frame)
+            if welcome is not None:
+                self.take_welcome(welcome)
+
+    def take_welcome(self, welcome: Welcome) -> None:
+        """Take who the controller is."""
+        if self.welcome is not None and welcome.boot_id != self.welcome.boot_id:
+            self.rebooted = True
+        self.welcome = welcome
+        self.config_crc = welcome.config_crc
+        self.heard_ns = time.monotonic_ns()
+
+    def _take_telemetry(self, header: Header, telemetry: Telemetry | None) -> None:
+        if telemetry is None or len(telemetry.position) != self._joints:
+            return
+        self.heard_ns = time.monotonic_ns()
+        self.telemetry = telemetry
+        if telemetry.age_us is None:
+            return
+        measured_ns = self._link.clock.host_ns(header.time_us - telemetry.age_us)
+        if self.state is not None and measured_ns <= self.state.stamp_ns:
+            return  # reported again: the motors did not answer since
+        self.state = JointState(
+            measured_ns,
+            units.position_rad(telemetry.position),
+            units.velocity_rad_s(telemetry.velocity),
+            telemetry.current.astype(float),
+        )
+
+    def complaint(self, what: str) -> str:
+        """A fault in one line, with the motor under suspicion."""
+        if self.welcome is None or self.welcome.suspect == NO_SUSPECT:
+            return what
+        return f"{what}: motor {self.welcome.suspect} does not answer or reports a fault"
