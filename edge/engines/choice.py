@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge.bundle import Bundle
+from edge.bundle import GRAPHS, Bundle
 from edge.engines.trt.backend import load_backend
 from edge.engines.trt.cuda_driver import find_gpu
 from edge.engines.trt.device import require_pycuda
 from edge.errors import EngineError
 
-CPU_ONLY = ("int8-dynamic",)
-"""Precisions whose graphs quantize activations as they come, which TensorRT does not parse."""
+CPU_OPERATOR = b"DynamicQuantizeLinear"
+"""Quantizes activations by the range that they happen to have; TensorRT does not parse it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,8 @@ def choose(bundle: Bundle, precision: str) -> Choice:
     spends more on launches than these small graphs save. Raises BundleError if the bundle lacks
     the precision.
     """
-    bundle.graph(precision, "step")
-    if precision in CPU_ONLY:
-        return Choice("ort", f"{precision} graphs are for CPUs")
+    if for_cpus(bundle, precision):
+        return Choice("ort", f"the {precision} graphs quantize as they go, which is for CPUs")
     try:
         gpu = find_gpu()
         require_pycuda()
@@ -47,3 +46,8 @@ def choose(bundle: Bundle, precision: str) -> Choice:
         except EngineError as error:
             missing.append(str(error))
     return Choice("ort", f"{gpu.name} is here, but {missing[0]}")
+
+
+def for_cpus(bundle: Bundle, precision: str) -> bool:
+    """Whether any graph of this precision holds what only CPU engines run."""
+    return any(CPU_OPERATOR in bundle.graph(precision, graph) for graph in GRAPHS)

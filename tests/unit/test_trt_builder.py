@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
 from edge import bundle as bundles
 from edge.bundle import GRAPHS, Bundle
 from edge.commands.bundles import shipped_bundles
 from edge.commands.main import app
-from edge.engines.choice import CPU_ONLY
+from edge.engines.choice import for_cpus
 from edge.engines.trt import plans as plans_module
 from edge.engines.trt.backend import Backend, load_backend
 from edge.engines.trt.builder import BuildOptions, build_plan
@@ -69,6 +69,15 @@ def test_a_refused_graph_names_its_node_and_operator(backend: Backend) -> None:
         build_plan(backend, content, "product", BuildOptions(("sm86",)))
 
 
+def test_activations_quantized_as_they_come_are_refused_by_name(backend: Backend) -> None:
+    model = onnx.load_from_string(product(*WEIGHTS["fp32"]))
+    outputs = ["quantized", "scale", "zero"]
+    node = helper.make_node("DynamicQuantizeLinear", ["x"], outputs, "the_quantizer")
+    model.graph.node.insert(0, node)
+    with pytest.raises(EngineError, match=r"node the_quantizer \(DynamicQuantizeLinear\)"):
+        build_plan(backend, model.SerializeToString(), "product", BuildOptions(("sm86",)))
+
+
 def test_a_file_that_is_no_graph_is_refused(backend: Backend) -> None:
     with pytest.raises(EngineError, match="refuses graph junk: "):
         build_plan(backend, b"\x08\x07junk", "junk", BuildOptions(("sm86",)))
@@ -78,13 +87,25 @@ def test_a_file_that_is_no_graph_is_refused(backend: Backend) -> None:
 def test_every_graph_that_ships_compiles_or_is_marked_for_cpus(
     backend: Backend, name: str, precision: str, graph: str
 ) -> None:
-    onnx_bytes = bundles.load(shipped_bundles()[name]).graph(precision, graph)
-    options = BuildOptions(("sm86", "sm120"))
-    if precision in CPU_ONLY:
-        with pytest.raises(EngineError, match=r"node \S+ \(DynamicQuantizeLinear\)"):
-            build_plan(backend, onnx_bytes, graph, options)
+    shipped = bundles.load(shipped_bundles()[name])
+    onnx_bytes, options = shipped.graph(precision, graph), BuildOptions(("sm86", "sm120"))
+    if for_cpus(shipped, precision):
+        assert precision not in ("fp32", "fp16")
+        if graph == "step":
+            with pytest.raises(EngineError, match=r"node \S+ \(DynamicQuantizeLinear\)"):
+                build_plan(backend, onnx_bytes, graph, options)
         return
     assert build_plan(backend, onnx_bytes, graph, options).nodes > 10
+
+
+def test_every_precision_that_export_offers_compiles_or_is_for_cpus(
+    backend: Backend, bundle: Bundle
+) -> None:
+    for precision in bundle.manifest.graphs:
+        if not for_cpus(bundle, precision):
+            for graph in GRAPHS:
+                content = bundle.graph(precision, graph)
+                assert build_plan(backend, content, graph, BuildOptions(("sm86",))).nodes > 10
 
 
 def test_the_progress_of_a_build_reaches_the_caller(backend: Backend) -> None:
