@@ -6,11 +6,10 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from firmware_bridge.can_bus.client import BusClient, BusOffError, QueueFullError
 from firmware_bridge.can_bus.frame import CanFrame
 from firmware_bridge.emulation.can_motor import CanMotor
+from firmware_bridge.emulation.motor import MotorPlant
 from firmware_bridge.emulation.plant import Plant
 from firmware_bridge.emulation.plant_clock import PlantClock
 
@@ -26,16 +25,12 @@ class EmulatedCanRobot:
     """
 
     def __init__(self, plant: Plant, motors: Sequence[CanMotor], client: BusClient) -> None:
-        joints = len(plant.position_rad)
-        if sorted(motor.joint for motor in motors) != list(range(joints)):
-            raise ValueError(f"{len(motors)} motors do not drive the {joints} joints of the plant")
-        self.plant = plant
-        self.motors = sorted(motors, key=lambda motor: motor.joint)
+        self.motion = MotorPlant(plant, motors)
+        self.motors = list(motors)
         self.client = client
         self.tamper: Callable[[CanFrame], CanFrame | None] | None = None
         self.lost = 0  # answers that the bus did not take
         self.clock = PlantClock(plant.timestep_s)
-        self.publish()
 
     def run_until(self, deadline_ns: int) -> None:
         """Run until the monotonic time ``deadline_ns``."""
@@ -46,7 +41,7 @@ class EmulatedCanRobot:
         """Answer what is asked until the next step of the physics, and step what is due."""
         self._serve(min(deadline_ns, self.clock.next_step_ns))
         for _ in self.clock.due(time.monotonic_ns()):
-            self._step()
+            self.motion.step()
             self._serve(0)
 
     def _serve(self, until_ns: int) -> None:
@@ -67,44 +62,6 @@ class EmulatedCanRobot:
                 self.client.send(said, ready_ns)
             except (QueueFullError, BusOffError):
                 self.lost += 1
-
-    def _step(self) -> None:
-        if any(motor.changed for motor in self.motors):
-            self._command()
-        self.plant.step(1)
-        self.publish()
-
-    def _command(self) -> None:
-        for motor in self.motors:
-            motor.changed = False
-        self.plant.set_torque(np.array([m.has_torque and m.power for m in self.motors]))
-        self.plant.set_goal(np.array([motor.goal_rad for motor in self.motors]))
-
-    def publish(self) -> None:
-        """Hand the plant's measurements to the motors."""
-        plant = self.plant
-        measured = zip(
-            self.motors,
-            plant.position_rad.tolist(),
-            plant.velocity_rad_s.tolist(),
-            plant.current_ma.tolist(),
-            strict=True,
-        )
-        for motor, position, velocity, current in measured:
-            motor.position_rad, motor.velocity_rad_s = position, velocity
-            motor.current_ma = current
-
-    def settle(self) -> None:
-        """Let each motor aim at where its joint stands: for an owner that moved the plant."""
-        self.publish()
-        for motor in self.motors:
-            motor.aim_here()
-
-    def hold(self) -> None:
-        """Start with torque on in the present pose, as an arm that was left holding itself."""
-        self.publish()
-        for motor in self.motors:
-            motor.hold()
 
     def close(self) -> None:
         """Leave the bus."""

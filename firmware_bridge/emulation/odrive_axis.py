@@ -101,10 +101,6 @@ class ODriveAxis(CanMotor):
         make = codec.heartbeat_0_5 if self.firmware < (0, 6) else codec.heartbeat_0_6
         return [make(self.device_id, beat)]
 
-    def aim_here(self) -> None:
-        """Make the present position the input."""
-        self.move_to(self.position_rad)
-
     def hold(self) -> None:
         """Closed loop where it stands."""
         self.aim_here()

@@ -21,13 +21,20 @@ from firmware_bridge.can_bus.client import BusClient, ControllerSettings
 from firmware_bridge.can_bus.rendezvous import take_channel
 from firmware_bridge.emulation.can_motor import CanMotor
 from firmware_bridge.emulation.can_robot import EmulatedCanRobot
+from firmware_bridge.emulation.feetech_servo import FeetechChain, FeetechServo
 from firmware_bridge.emulation.odrive_axis import ODriveAxis
+from firmware_bridge.emulation.paced_pty import PacedPty
 from firmware_bridge.emulation.plant import FirstOrderPlant
+from firmware_bridge.emulation.serial_robot import EmulatedSerialRobot
+from firmware_bridge.feetech import FeetechBus, FeetechConfig
+from firmware_bridge.feetech.config import RAD_PER_TICK
 from firmware_bridge.joint_map import JointMap
 from firmware_bridge.odrive import ODriveConfig, odrive_bus
 from firmware_bridge.transports.can_port import PythonCanPort
+from firmware_bridge.transports.serial_port import SerialPort
 
 JOINTS = 7
+BAUD = 1_000_000
 TURN_NS = 5_000_000
 PATIENCE_S = 10.0
 DIRECTIONS = (1, -1, 1, 1, -1, 1, 1)
@@ -135,7 +142,7 @@ class CanRig:
     def place(self, position_rad: np.ndarray) -> None:
         """Put the joints somewhere and let the motors aim there."""
         self.plant.position_rad[:] = position_rad
-        self.robot.settle()
+        self.robot.motion.settle()
 
     def goals_rad(self) -> np.ndarray:
         return np.array([motor.goal_rad for motor in self.robot.motors])
@@ -144,7 +151,7 @@ class CanRig:
         return [motor.has_torque for motor in self.robot.motors]
 
     def hold(self) -> None:
-        self.robot.hold()
+        self.robot.motion.hold()
 
     def silence(self, joint: int) -> None:
         """Cut one device's power."""
@@ -200,7 +207,74 @@ class ODrive05Rig(ODriveRig):
     firmware = (0, 5)
 
 
+class FeetechRig:
+    """A chain of emulated STS servos on a paced pseudo-terminal."""
+
+    has_watchdog = False
+    resolution_rad = RAD_PER_TICK
+    with_currents = False
+
+    def __init__(self, watchdog_ms: int = 0) -> None:
+        del watchdog_ms
+        self.plant = FirstOrderPlant(JOINTS)
+        self.ids = tuple(range(1, JOINTS + 1))
+        self.joints = JointMap(self.ids, DIRECTIONS, ZEROS_RAD)
+        self.servos = [FeetechServo(joint, id_) for joint, id_ in enumerate(self.ids)]
+        self.chain = FeetechChain(self.servos)
+        self.endpoint = PacedPty(BAUD)
+        self.path = self.endpoint.path
+        self.robot = EmulatedSerialRobot(self.plant, self.servos, self.chain, self.endpoint)
+        self._runner = Runner(self.robot.run_until, self.robot.close)
+
+    def bus(self, patience: Patience = PATIENT) -> FeetechBus:
+        config = FeetechConfig(
+            self.joints,
+            BAUD,
+            self.with_currents,
+            reply_slack_us=patience.reply_us,
+            read_budget_us=patience.budget_us,
+        )
+        return FeetechBus(SerialPort(self.path, BAUD), config)
+
+    def place(self, position_rad: np.ndarray) -> None:
+        self.plant.position_rad[:] = position_rad
+        self.robot.motion.settle()
+
+    def goals_rad(self) -> np.ndarray:
+        return np.array([servo.goal_rad for servo in self.servos])
+
+    def torque(self) -> list[bool]:
+        return [servo.has_torque for servo in self.servos]
+
+    def hold(self) -> None:
+        self.robot.motion.hold()
+
+    def silence(self, joint: int) -> None:
+        self.servos[joint].power = False
+
+    def unsilence(self, joint: int) -> None:
+        self.servos[joint].power = True
+
+    def lose_answers(self, count: int) -> None:
+        left = [b""] * count
+        self.chain.tamper = lambda data: left.pop() if left else data
+
+    def fail(self, joint: int) -> None:
+        self.servos[joint].fail(0x20)
+
+    def unplug(self) -> None:
+        self._runner.stop()
+
+    close = unplug
+
+
+class FeetechCurrentsRig(FeetechRig):
+    with_currents = True
+
+
 RIGS = {
+    "feetech on serial": FeetechRig,
+    "feetech with currents on serial": FeetechCurrentsRig,
     "odrive-0.6 on oatcan": ODriveRig,
     "odrive-0.5 on oatcan": ODrive05Rig,
 }
