@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.bundle import Manifest
+from edge.latency import LatencyModel, Profile
+from edge.planner import Planner
+from edge.records import Channels
+from edge.session import Session
+from edge.shared_memory import Record
+from tests.edge_parts import make_manifest, make_robot
+
+MS = 1_000_000
+AGES = 3_600_000 * MS  # far beyond anything that a busy machine may take
+
+
+class CountingEngine:
+    """Actions that say from how many tokens they were decoded; does nothing that takes time."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        action = manifest.action
+        self._full = np.zeros((action.action_horizon, len(action.names)), np.float32)
+        self._execute = action.execution_horizon
+        self.generated = 0
+        self.poison = False
+
+    def prefill(self, features: Record) -> None:
+        self.generated = 0
+
+    def next_token(self) -> int:
+        self.generated += 1
+        return 0
+
+    def decode(self, prefix: int) -> np.ndarray:
+        return self.decode_full(prefix)[: self._execute]
+
+    def decode_full(self, prefix: int) -> np.ndarray:
+        assert 1 <= prefix <= self.generated
+        self._full[:] = np.nan if self.poison else prefix
+        return self._full
+
+
+class Bench:
+    """A planner on its channels; ``token_ns`` is what its profile expects of a token."""
+
+    def __init__(self, folder: Path, token_ns: int, max_prefix: int | None = None) -> None:
+        manifest = make_manifest()
+        session = Session(directory=folder, robot=make_robot(), bundle=folder, seed=0)
+        self.channels = Channels.open(session, manifest, create=True)
+        self.reader = Channels.open(session, manifest)
+        self.engine = CountingEngine(manifest)
+        tokens = (token_ns,) * 4
+        profile = Profile(MS, tokens, MS, tuple(token + MS for token in tokens))
+        self.model = LatencyModel(profile)
+        self.planner = Planner(self.engine, manifest, self.channels, self.model, max_prefix)
+
+    def ask(self, plan: int = 1, budget_ns: int = AGES) -> None:
+        request = np.zeros((), self.channels.request.dtype)
+        now_ns = time.monotonic_ns()
+        request["plan"], request["epoch"] = plan, 3
+        request["observed_ns"], request["deadline_ns"] = now_ns, now_ns + budget_ns
+        self.planner.answer(request)
+
+
+def test_with_time_for_all_tokens_all_are_decoded_and_the_whole_horizon_is_posted(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path, token_ns=MS)
+    bench.ask()
+    chunk = bench.reader.chunk.take()
+    assert chunk is not None
+    assert (int(chunk["plan"]), int(chunk["epoch"])) == (1, 3)
+    assert (int(chunk["prefix"]), int(chunk["valid"])) == (4, 8)
+    np.testing.assert_array_equal(chunk["actions"], 4.0)
+    (plan,) = bench.reader.plans.drain()
+    assert (int(plan["prefix"]), int(plan["late"])) == (4, 0)
+
+
+def test_however_little_time_there_is_one_token_makes_a_chunk(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, token_ns=AGES)
+    for plan in range(1, 6):
+        bench.ask(plan, budget_ns=100_000)
+        chunk = bench.reader.chunk.take()
+        assert chunk is not None
+        assert (int(chunk["plan"]), int(chunk["prefix"])) == (plan, 1)
+    assert len(bench.reader.plans.drain()) == 5
+
+
+def test_no_token_is_begun_that_does_not_fit(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, token_ns=AGES)
+    bench.ask(budget_ns=AGES // 2)
+    assert bench.engine.generated == 1
+
+
+def test_a_longest_prefix_that_was_asked_for_is_kept(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, token_ns=MS, max_prefix=2)
+    bench.ask()
+    chunk = bench.reader.chunk.take()
+    assert chunk is not None
+    assert int(chunk["prefix"]) == 2
+
+
+def test_a_request_that_has_been_made_anew_by_now_is_passed_over(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, token_ns=MS)
+    bench.ask(budget_ns=-100 * MS)
+    assert bench.reader.chunk.take() is None
+    assert bench.reader.plans.drain() == []
+
+
+def test_actions_that_are_not_finite_never_leave(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, token_ns=MS)
+    bench.engine.poison = True
+    bench.ask()
+    assert bench.reader.chunk.take() is None
+    bench.engine.poison = False
+    bench.ask(plan=2)
+    assert bench.reader.chunk.take() is not None
+
+
+def test_a_notice_brings_no_chunk_but_a_rehearsal_in_time(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, token_ns=MS)
+    assert bench.planner.rehearsal_ns == 0
+    bench.ask(plan=0)
+    assert bench.reader.chunk.take() is None
+    assert 0 < bench.planner.rehearsal_ns < time.monotonic_ns()
+    bench.planner.rehearse()
+    assert bench.planner.rehearsal_ns == 0
+    assert bench.reader.chunk.take() is None
+
+
+def test_a_request_that_comes_during_the_rehearsal_is_not_lost(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, token_ns=MS)
+    bench.ask(plan=0)
+    request = np.zeros((), bench.channels.request.dtype)
+    request["plan"] = 7
+    bench.reader.request.post(request)
+    found = bench.planner.rehearse()
+    kept = found if found is not None else bench.channels.request.take()
+    assert kept is not None
+    assert int(kept["plan"]) == 7
+
+
+@pytest.mark.parametrize("slow_token", [1, 2, 3])
+def test_a_token_that_takes_far_too_long_ends_the_plan_before_its_deadline(
+    tmp_path: Path, slow_token: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, token_ns=MS)
+    now = [1_000_000 * MS]
+    monkeypatch.setattr("edge.planner.time.monotonic_ns", lambda: now[0])
+    generate = bench.engine.next_token
+
+    def next_token() -> int:
+        now[0] += 20 * MS if bench.engine.generated == slow_token else MS
+        return generate()
+
+    monkeypatch.setattr(bench.engine, "next_token", next_token)
+    bench.ask(budget_ns=slow_token * MS + 24 * MS)
+    (plan,) = bench.reader.plans.drain()
+    assert int(plan["prefix"]) == slow_token + 1
+    assert int(plan["late"]) == 0
