@@ -6,42 +6,56 @@ import time
 from pathlib import Path
 
 from edge import bundle
-from edge.bundle import COMMAND_KEY
+from edge.bundle import COMMAND_KEY, Manifest
 from edge.buses import build_bus
 from edge.operator import Operator
 from edge.pilot import Pilot
 from edge.process import make_real_time, ready
 from edge.records import Channels
 from edge.requests import PlanRequests
+from edge.robot import Robot
 from edge.sensing import STATE_KEY, Sensing
 from edge.servo import Servo
 from edge.session import Bell, Session
 from edge.tracker import TrackerSocket
+from firmware_bridge.bus import JointBus
 
 
 def run(session: Session) -> None:
     """Run the loop to its end. The bus is opened with torque off and closed as it then stands."""
-    robot = session.robot
     manifest, _ = bundle.read_manifest(session.bundle)
-    trackers = [
-        TrackerSocket(feature.key, Path(robot.trackers[feature.key].socket), feature.size)
-        for feature in manifest.observation
-        if feature.key not in (STATE_KEY, COMMAND_KEY)
-    ]
-    bus = build_bus(robot)
+    trackers = open_trackers(session.robot, manifest)
+    bus = build_bus(session.robot)
     bus.open()
     try:
-        channels = Channels.open(session, manifest)
-        bell = Bell(session.file("bell"))
-        operator = Operator(channels.control, time.monotonic_ns())
-        sensing = Sensing(robot, manifest, bus, trackers)
-        requests = PlanRequests(robot, manifest, channels.request, channels.chunk, bell)
-        pilot = Pilot(robot, manifest, operator, sensing, requests, bus.enable)
-        servo = Servo(robot, bus, sensing, pilot, operator, channels.ticks)
-        make_real_time(session, "servo", robot.servo)
+        servo = assemble(session, manifest, bus, trackers)
+        make_real_time(session, "servo", session.robot.servo)
         ready(session, "servo")
         servo.run()
     finally:
         bus.close()
         for tracker in trackers:
             tracker.close()
+
+
+def open_trackers(robot: Robot, manifest: Manifest) -> list[TrackerSocket]:
+    """A socket for every feature that comes from outside of the bus."""
+    return [
+        TrackerSocket(feature.key, Path(robot.trackers[feature.key].socket), feature.size)
+        for feature in manifest.observation
+        if feature.key not in (STATE_KEY, COMMAND_KEY)
+    ]
+
+
+def assemble(
+    session: Session, manifest: Manifest, bus: JointBus, trackers: list[TrackerSocket]
+) -> Servo:
+    """The servo on an open bus and the session's channels, which must exist."""
+    robot = session.robot
+    channels = Channels.open(session, manifest)
+    bell = Bell(session.file("bell"))
+    operator = Operator(channels.control, time.monotonic_ns())
+    sensing = Sensing(robot, manifest, bus, trackers)
+    requests = PlanRequests(robot, manifest, channels.request, channels.chunk, bell)
+    pilot = Pilot(robot, manifest, operator, sensing, requests, bus.enable)
+    return Servo(robot, bus, sensing, pilot, operator, channels.ticks)

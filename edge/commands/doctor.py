@@ -83,7 +83,7 @@ def _histogram(wake_ups: WakeUps) -> Any:
 
     counts = wake_ups.histogram()
     most = max(counts.values())
-    table = Table(title="wake-ups by lateness, µs", title_justify="left", box=None)
+    table = Table(title="wake-ups by lateness, µs", show_header=False, box=None)
     table.add_column("", justify="right")
     table.add_column("")
     table.add_column("", justify="right")

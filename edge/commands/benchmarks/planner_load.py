@@ -56,7 +56,6 @@ def _await(running: Any, process: Any, path: Path) -> None:
 def _plan_on(path: Path, settings: PlannerRates, running: Any, counter: Any) -> None:
     from edge import bundle
     from edge.engines import build_engine
-    from edge.profiling import WARM_UP_PLANS, time_plan
     from edge.realtime import configure
     from edge.records import request_dtype
 
@@ -64,10 +63,12 @@ def _plan_on(path: Path, settings: PlannerRates, running: Any, counter: Any) -> 
     engine = build_engine(loaded, settings.engine, settings.precision)
     features = np.zeros((), request_dtype(loaded.manifest))["features"]
     tokens = loaded.manifest.tokenizer.tokens
-    for _ in range(WARM_UP_PLANS):
-        time_plan(engine, features, tokens, tokens)
     configure(settings)
-    running.set()
     while True:
-        time_plan(engine, features, tokens, tokens)
+        engine.prefill(features)
+        for _ in range(tokens):
+            engine.next_token()
+        engine.decode(tokens)
+        engine.decode_full(tokens)
         counter.value += 1
+        running.set()
