@@ -81,7 +81,7 @@ class OatlinkBus:
         deadline_ns = start_ns + self._config.read_budget_us * 1000
         if start_ns >= self._next_time_ns:
             self._next_time_ns = start_ns + TIME_PERIOD_NS
-            self._link.exchange_time(TIME_BUDGET_NS)
+            self._link.follow_clock(TIME_BUDGET_NS)
         self._listen(start_ns)
         while not self._has_news() and time.monotonic_ns() < deadline_ns:
             self._listen(deadline_ns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 NS_PER_US = 1000
 NS_PER_S = 1_000_000_000
@@ -15,6 +16,24 @@ NEAR_SHORTEST = 1.5
 NEAR_SHORTEST_NS = 200_000
 FIRST_SAMPLES = 4  # before so many, no sample is an outlier
 STEP_AFTER = 5  # outliers in a row: the clock has stepped
+
+
+class TimeSample(NamedTuple):
+    """One exchange: monotonic times of question and answer, and what the controller said.
+
+    ``controller_us`` (64 bits) is when it received the question, ``busy_us`` how long it took to
+    answer.
+    """
+
+    sent_ns: int
+    received_ns: int
+    controller_us: int
+    busy_us: int = 0
+
+    @property
+    def trip_ns(self) -> int:
+        """Time on the way, both ways."""
+        return max(0, self.received_ns - self.sent_ns - self.busy_us * NS_PER_US)
 
 
 class ClockEstimator:
@@ -46,23 +65,23 @@ class ClockEstimator:
         """Set the offset until the first sample comes."""
         self._origin_ns, self._origin_us = host_ns, controller_us
 
-    def add(self, sent_ns: int, received_ns: int, controller_us: int, busy_us: int = 0) -> bool:
-        """Take one exchange; False if it was not used.
+    def begin(self, samples: list[TimeSample]) -> int:
+        """Start from rapid exchanges, the quickest first; returns how many were used."""
+        self.restart()
+        return sum(map(self.add, sorted(samples, key=lambda sample: sample.trip_ns)))
 
-        ``controller_us`` (64 bits) is when the controller received the question, ``busy_us`` how
-        long it took to answer.
-        """
-        trip_ns = max(0, received_ns - sent_ns - busy_us * NS_PER_US)
+    def add(self, sample: TimeSample) -> bool:
+        """Take one exchange; False if it was not used."""
+        trip_ns = sample.trip_ns
         self.shortest_trip_ns = min(self.shortest_trip_ns * TRIPS_AGEING, trip_ns)
         if trip_ns > self.shortest_trip_ns * NEAR_SHORTEST + NEAR_SHORTEST_NS:
             return False
-        middle_ns = sent_ns + trip_ns // 2
+        middle_ns = sample.sent_ns + trip_ns // 2
         if self.samples == 0:
-            self._origin_ns, self._origin_us = middle_ns, controller_us
+            self.guess(middle_ns, sample.controller_us)
         x_s = (middle_ns - self._origin_ns) / NS_PER_S
-        deviation_ns = float(
-            (controller_us - self._origin_us) * NS_PER_US - (middle_ns - self._origin_ns)
-        )
+        elapsed_us = sample.controller_us - self._origin_us
+        deviation_ns = float(elapsed_us * NS_PER_US - (middle_ns - self._origin_ns))
         residual_ns = deviation_ns - self._deviation_ns(x_s)
         if self._is_outlier(residual_ns):
             return False

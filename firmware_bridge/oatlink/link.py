@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from firmware_bridge.errors import BusTimeout, DeviceError
 from firmware_bridge.oatlink import messages, wire
-from firmware_bridge.oatlink.clock import ClockEstimator
+from firmware_bridge.oatlink.clock import ClockEstimator, TimeSample
 from firmware_bridge.oatlink.cobs import Deframer
 from firmware_bridge.oatlink.messages import Ack, Result, Welcome
 from firmware_bridge.oatlink.wire import Frame, Header, MessageType, Sealer
@@ -19,7 +19,6 @@ RETRY_NS = 50_000_000
 REQUEST_TIMEOUT_NS = 3_000_000_000  # an arm of many motors takes its time; QEMU's pty takes 1 s
 TIME_TIMEOUT_NS = 20_000_000
 FIRST_EXCHANGES = 8
-MIN_EXCHANGES = 3
 MAX_EXCHANGES = 40
 
 T = TypeVar("T")
@@ -144,12 +143,12 @@ class OatLink:
                     found = taken
         return found
 
-    def exchange_time(self, timeout_ns: int) -> bool:
-        """Ask for the controller's time once; True if the clock took the answer."""
+    def exchange_time(self, timeout_ns: int) -> TimeSample | None:
+        """Ask for the controller's time once; None if the answer does not come in time."""
         sent_ns = time.monotonic_ns()
         token = sent_ns // 1000 % (1 << 32)
 
-        def reply(frame: Frame) -> bool | None:
+        def reply(frame: Frame) -> TimeSample | None:
             if frame.header.message_type != MessageType.TIME_REPLY:
                 return None
             times = messages.unpack_time_reply(frame.body)
@@ -157,23 +156,27 @@ class OatLink:
                 return None
             received_us = wire.near(times[1], frame.header.time_us)
             busy_us = frame.header.time_us - received_us
-            return self.clock.add(sent_ns, time.monotonic_ns(), received_us, busy_us)
+            return TimeSample(sent_ns, time.monotonic_ns(), received_us, busy_us)
 
         self.send(MessageType.TIME, messages.pack_word(token))
-        return bool(self._await(reply, sent_ns + timeout_ns))
+        return self._await(reply, sent_ns + timeout_ns)
 
     def synchronise(self) -> None:
         """Learn the clock from scratch, by rapid exchanges. Raises ``BusTimeout``."""
-        used = 0
-        now_ns = time.monotonic_ns()
-        now_us = self.clock.controller_us(now_ns)
-        self.clock.restart()
-        self.clock.guess(now_ns, now_us)
-        for attempt in range(MAX_EXCHANGES):
-            used += self.exchange_time(TIME_TIMEOUT_NS)
-            if used >= (FIRST_EXCHANGES if attempt < FIRST_EXCHANGES * 2 else MIN_EXCHANGES):
+        samples: list[TimeSample] = []
+        for _ in range(MAX_EXCHANGES):
+            sample = self.exchange_time(TIME_TIMEOUT_NS)
+            samples += [sample] if sample is not None else []
+            if len(samples) == FIRST_EXCHANGES:
+                self.clock.begin(samples)
                 return
         raise BusTimeout("the controller does not answer TIME")
+
+    def follow_clock(self, timeout_ns: int) -> None:
+        """One exchange more, while running."""
+        sample = self.exchange_time(timeout_ns)
+        if sample is not None:
+            self.clock.add(sample)
 
 
 def describe_result(ack: Ack) -> str:
