@@ -84,6 +84,7 @@ class Ramp:
     """A minimum-jerk motion from rest to rest (Flash and Hogan 1985), bounded in velocity."""
 
     _PEAK = 1.875  # peak velocity of the minimum-jerk profile over its mean
+    _SHORTEST_S = 0.3  # so that a short way asks for no more acceleration than a long one
 
     def __init__(
         self, start_rad: Float64Array, goal_rad: Float64Array, velocity_rad_s: float, start_ns: int
@@ -92,7 +93,8 @@ class Ramp:
         self._travel = goal_rad - start_rad
         self._start_ns = start_ns
         longest = float(np.abs(self._travel).max())
-        self._duration_ns = max(1, round(self._PEAK * longest / velocity_rad_s * 1e9))
+        duration_s = max(self._SHORTEST_S, self._PEAK * longest / velocity_rad_s)
+        self._duration_ns = round(duration_s * 1e9)
 
     def reference(self, now_ns: int) -> Float64Array:
         """The reference at a time, shape (joints,)."""

@@ -58,6 +58,7 @@ class Mode(IntEnum):
 
 
 NOT_ENGAGED = "not engaged"  # the reason where nothing but that keeps the arm from moving
+NO_CHUNK = "no chunk to follow"  # the reason where only the planner is waited for
 
 _D, _H = Rung.DECELERATE, Rung.HOLD
 _FOLLOWING = (Rung.DISENGAGED, _D, _H, _D, Rung.FULL, Rung.PREFIX, Rung.TAIL)
@@ -111,7 +112,7 @@ def classify(rung: Rung, situation: Situation) -> tuple[Event, str]:
     if situation.mode is not Mode.POLICY:
         return _nothing(situation), "no policy asked for"
     if not situation.has_reference:
-        return _nothing(situation), "no chunk to follow"
+        return _nothing(situation), NO_CHUNK
     if situation.overdue:
         return Event.OVERDUE, "the next chunk is overdue"
     if situation.full:

@@ -94,7 +94,11 @@ class Child:
             return
         self._process.send_signal(signal.SIGTERM)
         self.wait(timeout_ns)
-        if self._process.poll() is None:
+        self.kill()
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from edge.errors import RunError
-from edge.ladder import NOT_ENGAGED, Mode, Rung
+from edge.ladder import NO_CHUNK, NOT_ENGAGED, Mode, Rung
 from edge.rates import NS_PER_S, SUPERVISOR_HZ, period_ns
 from edge.realtime import sleep_until
 from edge.recorder import Recorder
@@ -22,6 +22,7 @@ from edge.supervisor import Supervisor
 READY_TIMEOUT_S = 5.0  # from the servo's start to an observation that can be planned from
 HOME_TIMEOUT_S = 15.0
 STUCK_S = 3.0  # held by a stop for so long: the run has failed
+HUNG_S = 1.0  # held for so long by a planner that runs: it hangs
 STANDSTILL = (Rung.HOLD, Rung.DISENGAGED)
 SETTLE_S = 0.3  # the cube comes to rest after it was laid
 
@@ -74,6 +75,7 @@ class EpisodeRun:
         self._outcomes: list[bool | None] = []
         self._events: list[str] = []
         self._episodes = 0
+        self._moving_ns = 0
         self._next_ns = time.monotonic_ns()
 
     def run(self, episodes: int, seconds: float) -> None:
@@ -146,17 +148,27 @@ class EpisodeRun:
     def _until_success(self, episode: int, seconds: float) -> bool | None:
         """Whether the referee saw a success in time; None where there is no referee."""
         end_ns = time.monotonic_ns() + round(seconds * NS_PER_S)
-        held_since_ns = time.monotonic_ns()
+        self._moving_ns = time.monotonic_ns()
         while time.monotonic_ns() < end_ns:
             self._pump()
             truth = self._truth.latest() if self._truth is not None else None
             if truth is not None and int(truth["episode"]) == episode and truth["succeeded"]:
                 return True
-            if self._tick is None or int(self._tick["rung"]) not in STANDSTILL:
-                held_since_ns = time.monotonic_ns()
-            if time.monotonic_ns() - held_since_ns > STUCK_S * NS_PER_S:
-                raise RunError(f"held for {STUCK_S:g} s: {self._reason()}")
+            self._check_progress(time.monotonic_ns())
         return False if self._truth is not None else None
+
+    def _check_progress(self, now_ns: int) -> None:
+        """A planner that hangs is ended, to be started anew; a stopped robot ends the run."""
+        if self._tick is not None and int(self._tick["rung"]) not in STANDSTILL:
+            self._moving_ns = now_ns
+        held_s = (now_ns - self._moving_ns) / NS_PER_S
+        if self._reason() == NO_CHUNK:
+            if held_s > HUNG_S and self._supervisor.planner.ready:
+                self._event("planner", f"ended: no chunk for {HUNG_S:g} s")
+                self._supervisor.planner.kill()
+                self._moving_ns = now_ns
+        elif held_s > STUCK_S:
+            raise RunError(f"held for {STUCK_S:g} s: {self._reason()}")
 
     def _reason(self) -> str:
         return "no tick yet" if self._tick is None else reason_of(self._tick)
