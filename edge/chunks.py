@@ -93,8 +93,8 @@ class Ramp:
         self._travel = goal_rad - start_rad
         self._start_ns = start_ns
         longest = float(np.abs(self._travel).max())
-        duration_s = max(self._SHORTEST_S, self._PEAK * longest / velocity_rad_s)
-        self._duration_ns = round(duration_s * 1e9)
+        needed_s = self._PEAK * longest / velocity_rad_s
+        self._duration_ns = round(max(self._SHORTEST_S, needed_s) * 1e9) if longest else 1
 
     def reference(self, now_ns: int) -> Float64Array:
         """The reference at a time, shape (joints,)."""
