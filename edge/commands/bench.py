@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from edge.commands.bench_motion import seams
+
 ENOUGH_FOR_P99 = 300
 
 bench_app = typer.Typer(help="Measure this device.", no_args_is_help=True)
@@ -121,3 +123,6 @@ def loop(
         return
     for result in results:
         print_loop(result)
+
+
+bench_app.command()(seams)

@@ -1,0 +1,72 @@
+"""``oat-edge bench seams`` and ``bench anytime``: the shipped policy in closed loop with its plant.
+
+Simulated time: no port is opened and nothing is waited for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from edge.commands.benchmarks.seam_replay import Replay
+    from edge.robot import Robot
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Plot = Annotated[Path | None, typer.Option(help="Write a figure: .png, .pdf or .svg.")]
+
+
+def seams(
+    bundle: Annotated[
+        str | None, typer.Argument(help="A shipped bundle, or a directory; the robot's if left out")
+    ] = None,
+    robot: Annotated[str, typer.Option(help="Whose limits, rates and blending.")] = "viperx",
+    seeds: Annotated[int, typer.Option(min=1, max=1_000, help="Episodes per prefix length.")] = 5,
+    arrival_us: Annotated[
+        int | None,
+        typer.Option(min=0, help="From observation to chunk; the planner's budget if left out."),
+    ] = None,
+    plot: Plot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay recorded chunks with raw seams and with the runtime's; check every limit."""
+    from edge.commands.benchmarks.seams import bench_seams
+    from edge.commands.bundles import find_bundle
+    from edge.robot import load_robot
+
+    loaded = load_robot(robot)
+    path = find_bundle(bundle or loaded.bundle)
+    report, replays = bench_seams(loaded, path, seeds, arrival_us)
+    if plot is not None:
+        _save(plot, lambda: _draw_seam(plot, replays, loaded))
+    if as_json:
+        print(json.dumps(report))
+    else:
+        from edge.commands.benchmarks.seam_table import print_seams
+
+        print_seams(report)
+    raise typer.Exit(0 if report["within_limits"] else 1)
+
+
+def _draw_seam(path: Path, replays: list[Replay], robot: Robot) -> None:
+    from edge.commands.plots.seam_figure import save_seam_figure
+
+    save_seam_figure(replays, robot, path)
+
+
+def _save(path: Path, save: Callable[[], None]) -> None:
+    """Save a figure. Raises RunError or UsageError that says why it cannot be."""
+    from edge.errors import RunError, UsageError
+
+    try:
+        save()
+    except ImportError as error:
+        raise RunError(f"--plot: {error.name} is missing; install oat-edge[plot]") from error
+    except OSError as error:
+        raise RunError(f"--plot {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise UsageError(f"--plot {path}: {error}") from error
