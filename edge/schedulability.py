@@ -152,11 +152,12 @@ def reasons(
     """
     found = []
     if tick.verdict is Verdict.REFUSED:
+        by = "" if tick.compute is not None else " by the wire alone"
         found.append(
             f"servo.rate_hz {tick.rate_hz} cannot hold: a tick needs "
             f"{tick.need_ns() / NS_PER_US:.0f} µs at p99 and has "
             f"{tick.period_ns / NS_PER_US:.0f} µs; "
-            f"the highest rate that holds is {tick.highest_rate_hz(rate_step_hz)}"
+            f"the highest rate that holds{by} is {tick.highest_rate_hz(rate_step_hz)}"
         )
     if plan is not None and plan.verdict is Verdict.REFUSED:
         found.append(
