@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import select
 import time
 
@@ -26,6 +27,7 @@ WARMING_PLANS = 5
 
 def run(session: Session) -> None:
     """Plan until ended by a signal, or until the session's directory is gone."""
+    logging.basicConfig(level=logging.INFO)  # into planner.log: which engine ``auto`` chose
     settings = session.robot.planner
     loaded = bundle.load(session.bundle)
     engine = build_engine(loaded, settings.engine, settings.precision)

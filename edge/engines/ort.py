@@ -43,11 +43,7 @@ class OrtEngine(HostEngine):
         the device is not there: onnxruntime alone would fall back to the CPU without a word."""
         self._placement = PLACEMENTS[device]
         provider = self._placement.provider
-        if provider not in onnxruntime.get_available_providers():
-            raise EngineError(
-                f"onnxruntime {onnxruntime.__version__} here has no {provider}; "
-                "pip install onnxruntime-gpu in the place of onnxruntime"
-            )
+        require_provider(provider)
         self._values: dict[int, Any] = {}
         self._sessions = {
             graph: _session(bundle, precision, graph, threads, provider) for graph in GRAPHS
@@ -79,6 +75,15 @@ class OrtEngine(HostEngine):
             make = onnxruntime.OrtValue.ortvalue_from_numpy
             self._values[address] = make(array, self._placement.memory)
         return self._values[address]
+
+
+def require_provider(provider: str) -> None:
+    """Raises EngineError where this onnxruntime was built without the execution provider."""
+    if provider not in onnxruntime.get_available_providers():
+        raise EngineError(
+            f"onnxruntime {onnxruntime.__version__} here has no {provider}; "
+            "pip install onnxruntime-gpu in the place of onnxruntime"
+        )
 
 
 def _address(array: Array) -> int:

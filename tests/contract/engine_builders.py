@@ -8,7 +8,7 @@ import pytest
 
 from edge.bundle import Bundle
 from edge.engines import Engine, build_engine
-from edge.engines.ort import CACHES, PLACEMENTS, OrtEngine, Placement
+from edge.engines.ort import CACHES, PLACEMENTS, OrtEngine, Placement, require_provider
 from edge.engines.trt.backend import load_backend
 from edge.engines.trt.cuda_driver import find_gpu
 from edge.engines.trt.device import require_pycuda
@@ -42,8 +42,11 @@ def on_gpu(name: str) -> Builder:
     def build(bundle: Bundle, precision: str) -> Engine:
         try:
             find_gpu()
-            require_pycuda()
-            load_backend(name)
+            if name == "ort-cuda":
+                require_provider("CUDAExecutionProvider")
+            else:
+                require_pycuda()
+                load_backend(name)
         except EngineError as error:
             pytest.skip(str(error))
         return build_engine(bundle, name, precision)

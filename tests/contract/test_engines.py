@@ -24,7 +24,8 @@ BUILDERS: dict[str, Builder] = {  # one line an engine
     "auto": lambda bundle, precision: build_engine(bundle, "auto", precision),
     "tensorrt-wiring": lambda bundle, precision: engine_on_host(bundle, precision)[0],
 }
-ON_GPU: dict[str, Builder] = {name: on_gpu(name) for name in ("tensorrt", "tensorrt-rtx")}
+GPU_ENGINES = ("tensorrt", "tensorrt-rtx", "ort-cuda")
+ON_GPU: dict[str, Builder] = {name: on_gpu(name) for name in GPU_ENGINES}
 TOLERANCE_RAD = {"fp32": 5e-5, "int8": 5e-5}  # the tiny model has nothing worth quantizing
 SEEDS = range(5)
 
