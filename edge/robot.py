@@ -73,10 +73,16 @@ class Joint(_Strict):
 
 
 class Bus(_Strict):
-    """One bus. ``port`` is a device path, or ``emulated`` for servos in front of the plant."""
+    """One bus. ``port`` is a device path, or ``emulated`` for servos in front of the plant.
 
-    protocol: Literal["dynamixel"]
+    ``oatlink``: a controller of ours in front of Dynamixel servos. ``controller`` is what stands in
+    for it when emulated, ``lead_ms`` how long after its tick a setpoint is to be reached.
+    """
+
+    protocol: Literal["dynamixel", "oatlink"]
     port: str = Field(min_length=1)
+    controller: Literal["qemu", "host"] = "qemu"
+    lead_ms: Finite = Field(default=12, gt=0, le=100)
     baud: int = Field(default=1_000_000, ge=9_600, le=4_500_000)
     fast_sync_read: bool = True
     watchdog_ms: int = Field(default=200, ge=20, le=2_540)
@@ -184,12 +190,13 @@ def load_robot(
     ports: dict[str, str] | None = None,
     sockets: dict[str, str] | None = None,
     planner: dict[str, Any] | None = None,
+    bus: dict[str, Any] | None = None,
 ) -> Robot:
     """The robot of a built-in name or of a robot.yaml.
 
     ``ports`` replaces ports by the names of buses, ``sockets`` those of trackers by their features,
-    ``planner`` the planner's settings. Raises ConfigError that names the file, the key, its value
-    and what is allowed.
+    ``planner`` the planner's settings, ``bus`` those of every bus. Raises ConfigError that names
+    the file, the key, its value and what is allowed.
     """
     path, text = _find(name_or_path)
     try:
@@ -202,6 +209,7 @@ def load_robot(
     _replace(data, path, "buses", "port", ports or {})
     _replace(data, path, "trackers", "socket", sockets or {})
     data["planner"] = data.get("planner", {}) | (planner or {})
+    data["buses"] = {name: part | (bus or {}) for name, part in data["buses"].items()}
     return parse_robot(data, path)
 
 

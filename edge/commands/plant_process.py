@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from edge.commands.plant_records import PLACE, TRUTH
 from edge.process import make_real_time, ready
 from edge.rates import SUCCESS_HZ, TRACKER_HZ, period_ns
-from edge.robot import RealTime
+from edge.robot import Bus, RealTime
 from edge.session import Session
 from edge.shared_memory import Mailbox
 from edge.tracker import encode
@@ -33,11 +34,24 @@ def run(session: Session) -> None:
     """Serve until ended by a signal, or until the session's directory is gone."""
     (bus,) = session.robot.buses.values()
     (tracker,) = session.robot.trackers.values()
-    endpoint = PacedPty(bus.baud, Path(bus.port))
+    endpoint = PacedPty(bus.baud, Path(bus.port) if bus.protocol == "dynamixel" else None)
     try:
-        Stage(session, endpoint, tracker.socket).run()
+        stage = Stage(session, endpoint, tracker.socket)
+        make_real_time(session, "plant", RealTime(priority=PRIORITY))
+        with controller_in_front(bus, endpoint):
+            stage.run()
     finally:
         endpoint.close()
+
+
+def controller_in_front(bus: Bus, endpoint: PacedPty) -> AbstractContextManager[object]:
+    """What stands between the servos and the robot's port; nothing for servos' own protocol."""
+    if bus.protocol == "dynamixel":
+        return nullcontext()
+    from firmware_bridge.emulation.controllers import HostController, QemuController
+
+    make = QemuController if bus.controller == "qemu" else HostController
+    return make(endpoint.path, Path(bus.port))
 
 
 class Stage:
@@ -59,7 +73,6 @@ class Stage:
 
     def run(self) -> None:
         """Physics and bus all the time; tracker and referee at their own rates."""
-        make_real_time(self._session, "plant", RealTime(priority=PRIORITY))
         ready(self._session, "plant")
         now_ns = time.monotonic_ns()
         track_ns, judge_ns = now_ns, now_ns

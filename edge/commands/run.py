@@ -24,6 +24,12 @@ def run(
     engine: Annotated[str | None, typer.Option(help="What runs the bundle's graphs.")] = None,
     precision: Annotated[str | None, typer.Option(help="Which of the bundle's precisions.")] = None,
     max_prefix: Annotated[int | None, typer.Option(min=1, help="Never more tokens.")] = None,
+    bus: Annotated[
+        str | None, typer.Option(help="Protocol of the bus: dynamixel, oatlink.")
+    ] = None,
+    controller: Annotated[
+        str | None, typer.Option(help="What runs oatlink's firmware when emulated: qemu, host.")
+    ] = None,
     port: Annotated[list[str] | None, typer.Option(help="BUS=DEVICE, replaces a port.")] = None,
     tracker: Annotated[list[str] | None, typer.Option(help="FEATURE=SOCKET, likewise.")] = None,
     engage: Annotated[bool, typer.Option(help="Let a real arm move.")] = False,
@@ -38,12 +44,13 @@ def run(
     from edge.commands.launch import RunOptions, launch
     from edge.robot import load_robot
 
-    planner = {"budget_us": budget_us, "engine": engine, "precision": precision}
+    planner = _given(budget_us=budget_us, engine=engine, precision=precision)
     loaded = load_robot(
         robot,
         ports=_pairs("--port", port),
         sockets=_pairs("--tracker", tracker),
-        planner={key: value for key, value in planner.items() if value is not None},
+        planner=planner,
+        bus=_given(protocol=bus, controller=controller),
     )
     if dry_run:
         from edge.commands.dry_run import dry_run as report_rates
@@ -61,6 +68,11 @@ def run(
         show=not as_json and sys.stdout.isatty(),
     )
     _report(launch(loaded, bundle or loaded.bundle, options), as_json)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """Those options that were given."""
+    return {key: value for key, value in options.items() if value is not None}
 
 
 def _pairs(option: str, values: list[str] | None) -> dict[str, str]:
