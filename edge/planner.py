@@ -8,6 +8,7 @@ lives on if the next chunk does not come.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -20,12 +21,16 @@ from edge.records import Channels, chunk_dtype, plan_dtype, request_dtype
 from edge.shared_memory import Record
 from edge.throttling import FREE, Throttle
 
-REHEARSAL_LEAD_NS = 3 * NS_PER_MS  # a rehearsal ends so long before the request it is for
+REHEARSAL_LEAD_NS = NS_PER_MS  # a rehearsal ends so long before the request it is for
+REHEARSAL_SPREAD = 1.5  # and may take so much longer than a usual plan
 LOOK_OUT_NS = 3 * NS_PER_MS  # how long an expected request is looked out for
 
 
 class Planner:
-    """Answers requests with chunks on one engine; ``model`` learns from every plan."""
+    """Answers requests with chunks on one engine; ``model`` learns from every plan.
+
+    ``clock`` is monotonic, ns, and the same that requests are stamped with.
+    """
 
     def __init__(
         self,
@@ -34,10 +39,12 @@ class Planner:
         channels: Channels,
         model: LatencyModel,
         max_prefix: int | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._engine = engine
         self._channels = channels
         self._model = model
+        self._clock = clock
         self._tokens = min(max_prefix or manifest.tokenizer.tokens, manifest.tokenizer.tokens)
         self._chunk = np.zeros((), chunk_dtype(manifest))
         self._plan = np.zeros((), plan_dtype(manifest.tokenizer.tokens))
@@ -57,18 +64,18 @@ class Planner:
         """Plan what was asked for. A request so old that it has been made anew is passed over."""
         if int(request["plan"]) == 0:
             self._expected_ns = int(request["observed_ns"])
-        elif time.monotonic_ns() < int(request["deadline_ns"]) + self._step_ns:
+        elif self._clock() < int(request["deadline_ns"]) + self._step_ns:
             self._answer(request)
 
     def _answer(self, request: Record) -> None:
         """Observation → tokens → chunk; records how long each stage took."""
-        self._begin(request, time.monotonic_ns())
+        self._begin(request, self._clock())
         self._engine.prefill(request["features"])
-        self._plan["prefill_ns"] = time.monotonic_ns() - int(self._plan["started_ns"])
+        self._plan["prefill_ns"] = self._clock() - int(self._plan["started_ns"])
         prefix = self._generate()
-        decoding_ns = time.monotonic_ns()
+        decoding_ns = self._clock()
         self._publish(self._engine.decode(prefix), prefix)
-        self._finish(prefix, decoding_ns, time.monotonic_ns())
+        self._finish(prefix, decoding_ns, self._clock())
         self._publish(self._engine.decode_full(prefix), prefix)
         self._expected_ns = int(request["observed_ns"]) + self._execution_ns
 
@@ -91,15 +98,15 @@ class Planner:
                 break
             if prefix == 1 and coarse:
                 self._publish(self._engine.decode(1), 1)
-            now_ns = time.monotonic_ns()
+            now_ns = self._clock()
             if not another_token_fits(self._model, prefix, token_ns, now_ns, deadline_ns):
                 break
         return prefix
 
     def _time_token(self, index: int) -> int:
-        before_ns = time.monotonic_ns()
+        before_ns = self._clock()
         self._engine.next_token()
-        taken_ns = time.monotonic_ns() - before_ns
+        taken_ns = self._clock() - before_ns
         self._plan["token_ns"][index] = taken_ns
         return taken_ns
 
@@ -128,8 +135,8 @@ class Planner:
         """When to rehearse, so that it ends before the next request; 0 while none is expected."""
         if not self._expected_ns:
             return 0
-        plan_ns = round(self._model.factor * self._model.profile.plan_ns)
-        return self._expected_ns - 2 * plan_ns - REHEARSAL_LEAD_NS
+        plan_ns = round(REHEARSAL_SPREAD * self._model.factor * self._model.profile.plan_ns)
+        return self._expected_ns - plan_ns - REHEARSAL_LEAD_NS
 
     def rehearse(self) -> Record | None:
         """Run a plan for nobody, then look out for the request that is expected now.
@@ -143,7 +150,7 @@ class Planner:
             self._engine.next_token()
         self._engine.decode_full(self._tokens)
         self._engine.decode(self._tokens)
-        while time.monotonic_ns() < expected_ns + LOOK_OUT_NS:
+        while self._clock() < expected_ns + LOOK_OUT_NS:
             request = self._channels.request.take()
             if request is not None:
                 return request

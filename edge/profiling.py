@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -15,8 +16,12 @@ from edge.shared_memory import Record
 WARM_UP_PLANS = 10
 PAUSE_S = 0.003
 
+Clock = Callable[[], int]
 
-def measure(engine: Engine, manifest: Manifest, plans: int) -> Samples:
+
+def measure(
+    engine: Engine, manifest: Manifest, plans: int, clock: Clock = time.monotonic_ns
+) -> Samples:
     """Durations of ``plans`` whole plans after a warm-up; the first runs do not count.
 
     Every prefix is decoded in turn. A pause before each plan gives the core to others, as between
@@ -28,21 +33,23 @@ def measure(engine: Engine, manifest: Manifest, plans: int) -> Samples:
     ends_ns = []
     for decoded in prefix.tolist():
         time.sleep(PAUSE_S)
-        ends_ns.append(time_plan(engine, features, tokens, decoded))
+        ends_ns.append(time_plan(engine, features, tokens, decoded, clock))
     prefix = prefix[WARM_UP_PLANS:]
     stages_ns = np.diff(ends_ns[WARM_UP_PLANS:], axis=1)
     return Samples(prefix, stages_ns[:, 0], stages_ns[:, 1:-1], stages_ns[:, -1])
 
 
-def time_plan(engine: Engine, features: Record, tokens: int, prefix: int) -> list[int]:
+def time_plan(
+    engine: Engine, features: Record, tokens: int, prefix: int, clock: Clock = time.monotonic_ns
+) -> list[int]:
     """Times of one plan's start and of every stage's end: prefill, each token, decode."""
-    times_ns = [time.monotonic_ns()]
+    times_ns = [clock()]
     engine.prefill(features)
-    times_ns.append(time.monotonic_ns())
+    times_ns.append(clock())
     for _ in range(tokens):
         engine.next_token()
-        times_ns.append(time.monotonic_ns())
+        times_ns.append(clock())
     engine.decode(prefix)
-    times_ns.append(time.monotonic_ns())
+    times_ns.append(clock())
     engine.decode_full(prefix)
     return times_ns
