@@ -19,8 +19,10 @@ from firmware_bridge.can_bus.bit_time import BitRates
 from firmware_bridge.can_bus.broker import Broker
 from firmware_bridge.can_bus.client import BusClient, ControllerSettings
 from firmware_bridge.can_bus.rendezvous import take_channel
+from firmware_bridge.damiao import DamiaoConfig, damiao_bus
 from firmware_bridge.emulation.can_motor import CanMotor
 from firmware_bridge.emulation.can_robot import EmulatedCanRobot
+from firmware_bridge.emulation.damiao_motor import DamiaoMotor
 from firmware_bridge.emulation.feetech_servo import FeetechChain, FeetechServo
 from firmware_bridge.emulation.odrive_axis import ODriveAxis
 from firmware_bridge.emulation.paced_pty import PacedPty
@@ -207,6 +209,28 @@ class ODrive05Rig(ODriveRig):
     firmware = (0, 5)
 
 
+class DamiaoRig(CanRig):
+    resolution_rad = 25.0 / 65535
+
+    def motor(self, joint: int, device_id: int, watchdog_ms: int) -> DamiaoMotor:
+        del watchdog_ms  # the bus sets it
+        return DamiaoMotor(joint, device_id)
+
+    def make(self, transport: PythonCanPort, patience: Patience) -> JointBus:
+        config = DamiaoConfig(
+            self.joints,
+            watchdog_ms=patience.watchdog_ms,
+            reply_timeout_us=patience.reply_us,
+            read_budget_us=patience.budget_us,
+        )
+        return damiao_bus(transport, config)
+
+    def fail(self, joint: int) -> None:
+        motor = self.robot.motors[joint]
+        assert isinstance(motor, DamiaoMotor)
+        motor.fail(0xE)
+
+
 class FeetechRig:
     """A chain of emulated STS servos on a paced pseudo-terminal."""
 
@@ -277,6 +301,7 @@ RIGS = {
     "feetech with currents on serial": FeetechCurrentsRig,
     "odrive-0.6 on oatcan": ODriveRig,
     "odrive-0.5 on oatcan": ODrive05Rig,
+    "damiao on oatcan": DamiaoRig,
 }
 
 
