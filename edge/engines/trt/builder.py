@@ -79,7 +79,8 @@ def build_plan(
 def _config(backend: Backend, builder: Any, options: BuildOptions) -> Any:
     """Builder configuration. TF32 is off: FP32 graphs are the reference and stay FP32."""
     config = builder.create_builder_config()
-    config.clear_flag(backend.module.BuilderFlag.TF32)
+    if hasattr(backend.module.BuilderFlag, "TF32"):
+        config.clear_flag(backend.module.BuilderFlag.TF32)
     for name in options.flags:
         flag = getattr(backend.module.BuilderFlag, name, None)
         if flag is None:
