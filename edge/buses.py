@@ -13,7 +13,7 @@ from firmware_bridge.oatlink.config import NO_FOLLOWER, JointSettings, OatlinkCo
 from firmware_bridge.transports.serial_port import SerialPort
 
 CONTROLLER_MARGIN = 1.1  # a controller's own velocity limit: a backstop, not a second filter
-CONTROLLER_STEP_S = 0.05  # its step limit, as a time at that velocity
+CONTROLLER_STEP_S = 0.1  # its step limit, as a time at that velocity: what it forgives in silence
 
 
 def build_bus(robot: Robot) -> JointBus:

@@ -7,8 +7,10 @@ and reset through QMP, which is what happens to real controllers by brown-out an
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import select
+import signal
 import socket
 import subprocess
 import tempfile
@@ -24,6 +26,8 @@ START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 2.0
 HOST_CHARDEV = "host"
 QEMU = "qemu-system-arm"
+PR_SET_PDEATHSIG = 1  # prctl(2)
+_LIBC = ctypes.CDLL(None)
 
 
 class ControllerProcess:
@@ -37,6 +41,7 @@ class ControllerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
+                preexec_fn=_end_with_parent,
             )
         except FileNotFoundError as error:
             raise PortError(f"{command[0]} is not installed") from error
@@ -88,6 +93,11 @@ class ControllerProcess:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _end_with_parent() -> None:
+    """In the child: a parent that is killed takes its controller along, as a power cut would."""
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class HostController(ControllerProcess):

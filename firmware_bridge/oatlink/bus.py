@@ -12,7 +12,7 @@ from firmware_bridge.oatlink.config import OatlinkConfig
 from firmware_bridge.oatlink.link import OatLink
 from firmware_bridge.oatlink.messages import LatchReason, State
 from firmware_bridge.oatlink.schedule import KnotSchedule
-from firmware_bridge.oatlink.watch import ControllerWatch
+from firmware_bridge.oatlink.watch import ControllerWatch, why
 from firmware_bridge.oatlink.wire import Frame, MessageType
 from firmware_bridge.transports import Transport
 
@@ -138,8 +138,7 @@ class OatlinkBus:
         if telemetry is None or telemetry.state in (State.ARMED, State.HOLDING):
             return
         self._armed = False
-        reason = LatchReason(telemetry.latch_reason).name.lower().replace("_", " ")
-        raise DeviceError(f"the controller stopped by itself ({reason}); enable again")
+        raise DeviceError(f"the controller stopped by itself ({why(telemetry)}); enable again")
 
     def enable(self) -> None:
         """Arm the controller where the arm stands; see ``JointBus.enable``."""

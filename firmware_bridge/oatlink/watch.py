@@ -7,7 +7,7 @@ import time
 from firmware_bridge.messages import JointState
 from firmware_bridge.oatlink import messages, units
 from firmware_bridge.oatlink.link import OatLink
-from firmware_bridge.oatlink.messages import Telemetry, Welcome
+from firmware_bridge.oatlink.messages import LatchReason, RejectReason, Telemetry, Welcome
 from firmware_bridge.oatlink.wire import Frame, Header, MessageType
 
 NO_SUSPECT = 255
@@ -77,3 +77,16 @@ class ControllerWatch:
         if self.welcome is None or self.welcome.suspect == NO_SUSPECT:
             return what
         return f"{what}: motor {self.welcome.suspect} does not answer or reports a fault"
+
+
+def why(telemetry: Telemetry) -> str:
+    """Why a controller latched, in words: its reason, and what it refused last."""
+    reason = _words(LatchReason, telemetry.latch_reason)
+    if telemetry.reject_reason == RejectReason.NONE:
+        return reason
+    return f"{reason}; setpoints last refused: {_words(RejectReason, telemetry.reject_reason)}"
+
+
+def _words(names: type[LatchReason] | type[RejectReason], value: int) -> str:
+    known = value in names.__members__.values()
+    return names(value).name.lower().replace("_", " ") if known else f"reason {value}"
