@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from edge.commands.benchmarks import loop
 from edge.commands.benchmarks.cyclictest import LONGEST_US, Cyclictest
 from edge.commands.benchmarks.lateness import of_histogram, of_samples
-from edge.commands.benchmarks.loop_process import LoopProcess
+from edge.commands.benchmarks.loop_process import LoopProcess, Setup, Slice
 from edge.commands.main import app
 from edge.errors import RunError, UsageError
 from edge.robot import ServoRates, load_robot
@@ -26,7 +26,7 @@ from edge.robot import ServoRates, load_robot
 YARDSTICK = """
 import json, sys
 options = dict(word.split("=") for word in sys.argv[1:] if "=" in word)
-if "--priority" in options and {refuses}:
+if {refuses}:
     sys.exit("Unable to change scheduling policy!")
 thread = {{"histogram": {{"40": int(options["--loops"])}}, "cycles": int(options["--loops"])}}
 report = {{"thread": {{"0": thread | {{"max": 40}}}}}}
@@ -84,11 +84,39 @@ def test_cyclictests_own_complaint_is_passed_on(yardstick: Any) -> None:
         Cyclictest(2_000_000, 80, None, lock=False).measure(10)
 
 
-def test_without_a_real_time_priority_the_yardstick_runs_without_one_too(yardstick: Any) -> None:
-    yardstick(refuses=True)
-    test = Cyclictest(2_000_000, None, None, lock=False)
+def test_without_a_real_time_priority_the_yardstick_is_asked_for_none(yardstick: Any) -> None:
+    yardstick()
+    test = Cyclictest(2_000_000, None, 1, lock=False)
+    assert "--policy=other" in test._command
+    assert not [word for word in test._command if word.startswith("--priority")]
     test.measure(10)
     assert test.counts == {40: 10}
+
+
+class Refused:
+    """A loop process that the kernel gave nothing."""
+
+    setup = Setup(fifo=False, locked=False, warnings=("no SCHED_FIFO",))
+
+    def measure(self, loop: str, ticks: int) -> Slice:
+        spun_ns = 1_000 if loop == "spinning" else 0
+        return Slice(np.full(ticks, 50_000), ticks * 2_000_000, 30_000, spun_ns, spun_ns)
+
+
+def test_where_the_kernel_refuses_real_time_the_loops_run_and_the_ratios_are_missing(
+    yardstick: Any,
+) -> None:
+    yardstick(refuses=True)
+    refused: Any = Refused()
+    trial = loop.Trial(refused, settings(), "cyclictest")
+    trial.run(0.1)
+    result = trial.result()
+    assert result["servo"]["p99_us"] == 50.0
+    assert result["cyclictest"] is None
+    assert result["ratio_p99"] is None
+    assert result["scheduler"]["policy"] == "SCHED_OTHER"
+    assert result["warnings"][0] == "no SCHED_FIFO"
+    assert "no ratios: cyclictest: Unable to change" in result["warnings"][1]
 
 
 def test_the_loop_process_measures_every_tick_and_what_it_spun() -> None:

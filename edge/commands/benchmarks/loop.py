@@ -18,7 +18,7 @@ from edge.commands.benchmarks.cyclictest import Cyclictest
 from edge.commands.benchmarks.lateness import of_histogram, of_samples
 from edge.commands.benchmarks.loop_process import LoopProcess, Slice
 from edge.commands.benchmarks.planner_load import planner_load
-from edge.errors import UsageError
+from edge.errors import RunError, UsageError
 from edge.rates import NS_PER_US, period_ns
 from edge.robot import PlannerRates, Robot, ServoRates
 
@@ -64,11 +64,25 @@ class Trial:
         self._rate_hz = settings.rate_hz
         self._priority = settings.priority if loop.setup.fifo else None
         self._slices: dict[str, list[Slice]] = {"spinning": [], "frugal": []}
-        self._yardstick: Cyclictest | None = None
-        if against == "cyclictest":
-            period = period_ns(settings.rate_hz)
-            locked = loop.setup.locked
-            self._yardstick = Cyclictest(period, self._priority, settings.core, locked)
+        self._warnings = list(loop.setup.warnings)
+        self._yardstick = self._make_yardstick(settings) if against == "cyclictest" else None
+
+    def _make_yardstick(self, settings: ServoRates) -> Cyclictest | None:
+        """None, with a warning, where the kernel refuses real time: cyclictest then ends at once.
+
+        It asks for SCHED_FIFO before it looks at its options (rt-tests 2.4).
+        """
+        setup, period = self._loop.setup, period_ns(settings.rate_hz)
+        yardstick = Cyclictest(period, self._priority, settings.core, setup.locked)
+        try:
+            yardstick.measure(1)
+            yardstick.counts.clear()
+        except RunError as error:
+            if setup.fifo:
+                raise
+            self._warnings.append(f"no ratios: {error}")
+            return None
+        return yardstick
 
     def run(self, seconds: float) -> None:
         """Measure each loop for so long, in turns."""
@@ -91,7 +105,7 @@ class Trial:
                 "priority": self._priority,
                 "memory_locked": setup.locked,
             },
-            "warnings": list(setup.warnings),
+            "warnings": self._warnings,
             "ticks": sum(len(part.lateness_ns) for part in spinning),
             "servo": _quantiles(spinning),
             "frugal": _quantiles(frugal),
@@ -105,7 +119,7 @@ class Trial:
 
     def _ratios(self, result: dict[str, Any]) -> dict[str, Any]:
         if self._yardstick is None:
-            return {}
+            return {"cyclictest": None, "ratio_p99": None, "ratio_p99_frugal": None}
         measured = of_histogram(self._yardstick.counts)
         return {
             "cyclictest": measured,

@@ -19,11 +19,11 @@ def print_loop(result: dict[str, Any]) -> None:
     for heading in ("p50", "p99", "p99.9", "max", "p99 ratio", "core"):
         table.add_column(heading, justify="right")
     extras = {
-        "servo": (result.get("ratio_p99"), result["cpu_share"]),
-        "frugal": (result.get("ratio_p99_frugal"), result["cpu_share_frugal"]),
+        "servo": (result["ratio_p99"], result["cpu_share"]),
+        "frugal": (result["ratio_p99_frugal"], result["cpu_share_frugal"]),
     }
     for key, name in ROWS:
-        if key in result:
+        if result[key] is not None:
             ratio, core = extras.get(key, (None, None))
             table.add_row(name, *_times(result[key]), _plain(ratio, ".3f"), _plain(core, ".1%"))
     console = Console()
