@@ -49,6 +49,20 @@ references = st.lists(
 )
 
 
+@st.composite
+def sweeps(draw: st.DrawFn) -> list[np.ndarray]:
+    """Steady motions that go on far beyond the limits, one after another, some far too fast."""
+    position, path = np.array([draw(finite(-3.0, 3.0)) for _ in NAMES]), []
+    for _ in range(draw(st.integers(1, 4))):
+        step = np.array([draw(finite(-1.0, 1.0)) for _ in NAMES]) * draw(
+            st.sampled_from([0.001, 0.01, 0.1, 1.0])
+        )
+        for _ in range(draw(st.integers(1, 60))):
+            position = position + step
+            path.append(position)
+    return path
+
+
 def drive(safety: SafetyFilter, wanted: list[np.ndarray]) -> np.ndarray:
     """Positions, shape (1 + ticks, joints): where it stood, and every setpoint."""
     positions = [safety.position_rad.copy()]
@@ -75,13 +89,13 @@ def assert_within_limits(safety: SafetyFilter, positions: np.ndarray) -> None:
         assert (np.abs(derivative) <= bound * (1 + 1e-6) + rounding).all()
 
 
-@settings(max_examples=300)
-@given(filters(), references)
+@settings(max_examples=150)
+@given(filters(), st.one_of(references, sweeps()))
 def test_no_limit_is_ever_exceeded(safety: SafetyFilter, wanted: list[np.ndarray]) -> None:
     assert_within_limits(safety, drive(safety, wanted))
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(filters(), references)
 def test_from_every_command_it_stops_within_the_limits(
     safety: SafetyFilter, wanted: list[np.ndarray]
@@ -128,7 +142,7 @@ def test_a_feasible_reference_is_followed_exactly(
     np.testing.assert_allclose(followed, means, rtol=0, atol=1e-8)
 
 
-@given(filters(), finite(1e-6, 1.0), st.sampled_from([-1, 1]), references)
+@given(filters(), finite(1e-6, 1.0), st.sampled_from([-1, 1]), st.one_of(references, sweeps()))
 def test_a_start_outside_of_the_limits_only_moves_inward(
     safety: SafetyFilter, outside: float, side: int, wanted: list[np.ndarray]
 ) -> None:
@@ -139,6 +153,38 @@ def test_a_start_outside_of_the_limits_only_moves_inward(
     positions = safety.position_rad - np.cumsum(moved[::-1], axis=0)[::-1]
     still_outside = side * (positions - edge) > 0
     assert (side * moved[still_outside] <= 0).all()
+
+
+@settings(max_examples=150)
+@given(st.integers(1, 200), finite(0.2, 1.0), finite(0.05, 0.95), st.sampled_from([-1, 1]))
+def test_a_reference_that_runs_into_a_limit_at_full_speed_is_braked_before_it(
+    rate_hz: int, speed: float, start: float, side: int
+) -> None:
+    period_s = 1.0 / (10 + 4 * rate_hz)
+    one = np.ones(2)
+    limits = Limits(-one, one, 3 * one, 30 * one, 60 / period_s * one, np.inf * one)
+    safety = SafetyFilter(NAMES, limits, period_s)
+    position = -side * start * one
+    safety.engage(position)
+    path = []
+    while abs(position[0]) < 1.0 or side * position[0] < 0:
+        position = position + side * speed * 3.0 * period_s
+        path.append(position)
+    path += [position] * 400
+    assert_within_limits(safety, drive(safety, path))
+    np.testing.assert_allclose(safety.position_rad, side * one, atol=2e-2)
+
+
+@given(filters(), st.one_of(references, sweeps()))
+def test_engaged_anew_in_motion_it_starts_at_rest(
+    safety: SafetyFilter, wanted: list[np.ndarray]
+) -> None:
+    drive(safety, wanted)
+    middle = (safety.limits.lower_rad + safety.limits.upper_rad) / 2
+    safety.engage(middle)
+    assert safety.at_rest
+    assert_within_limits(safety, drive(safety, [middle, middle]))
+    np.testing.assert_array_equal(safety.position_rad, middle)
 
 
 @given(filters(), references, st.sampled_from([np.nan, np.inf, -np.inf]), st.integers(0, 1))

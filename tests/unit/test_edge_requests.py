@@ -79,6 +79,13 @@ def test_an_answer_to_a_plan_that_was_never_asked_for_is_nothing(desk: Desk) -> 
     assert desk.requests.answer(desk.now_ns) is None
 
 
+def test_an_answer_of_another_epoch_is_nothing(desk: Desk) -> None:
+    request = desk.ask()
+    request["epoch"] += 1
+    desk.answer(request)
+    assert desk.requests.answer(desk.now_ns) is None
+
+
 def test_an_older_plan_never_replaces_a_newer_one(desk: Desk) -> None:
     old, new = desk.ask(), desk.ask()
     desk.answer(new)
