@@ -40,7 +40,7 @@ static uint32_t stir(uint32_t value)
 
 static void draw_boot_id(struct oat_controller *controller, uint32_t nonce, uint64_t now_us)
 {
-    controller->boot_id = stir(stir(controller->entropy ^ nonce) ^ (uint32_t)now_us);
+    controller->boot_id = stir(stir(stir(controller->entropy) ^ nonce) ^ (uint32_t)now_us);
     if (controller->boot_id == OAT_NO_SESSION)
         controller->boot_id = 1;
 }
