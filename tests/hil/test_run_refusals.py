@@ -35,7 +35,6 @@ def bundle_for(folder: Path, joints: tuple[str, ...], poses: int = 7) -> Path:
         ({"servo__rate_hz": 5000}, "servo.rate_hz is 5000: input should be less than or equal to"),
         ({"joint_limits__elbow__max_velocity": float("nan")}, "joint_limits.elbow.max_velocity"),
         ({"trackers": {}}, "observation.environment_state"),
-        ({"planner": {"precision": "int3"}}, "'int3'"),
     ],
 )
 def test_a_wrong_robot_is_refused_with_exit_code_2(
@@ -56,6 +55,12 @@ def test_a_bundle_for_another_number_of_joints_is_refused(tmp_path: Path) -> Non
     bundle = bundle_for(tmp_path, JOINTS[:6])
     process = start(tmp_path, str(robot_yaml(tmp_path)), "--engage", policy=str(bundle))
     assert_refused(process, 1, str(bundle), "acts on 6 joints", "viperx has 7")
+
+
+def test_a_precision_that_the_bundle_lacks_is_refused_with_what_it_has(tmp_path: Path) -> None:
+    bundle = bundle_for(tmp_path, JOINTS)
+    process = start(tmp_path, "viperx", "--precision", "int3", policy=str(bundle))
+    assert_refused(process, 1, "no precision 'int3'", "it has fp32")
 
 
 def test_an_altered_bundle_is_refused_by_the_name_of_its_file(tmp_path: Path) -> None:
