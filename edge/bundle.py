@@ -1,7 +1,8 @@
 """The bundle: one directory with everything that a policy needs onboard, and nothing executable.
 
-    manifest.json           what this module describes, with the SHA-256 of every other file
+    manifest.json           what ``edge.manifest`` describes, with the SHA-256 of every other file
     manifest.sha256         the manifest's own, as ``sha256sum`` writes it
+    manifest.sig            who made it, if somebody signed: see ``edge.signature``
     fp32/prefill.onnx       observation              → keys and values of the conditioning memory
     fp32/step.onnx          last token, position, KV → next token, KV
     fp32/decode.onnx        tokens, prefix length    → the executed actions of the chunk
@@ -18,131 +19,38 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge.errors import BundleError
+from edge.manifest import (
+    COMMAND_KEY,
+    GRAPHS,
+    MANIFEST,
+    MAX_FILE_BYTES,
+    SEAL,
+    SIGNATURE,
+    FileEntry,
+    Manifest,
+    parse,
+)
 
-FORMAT_VERSION: Literal[1] = 1
-MANIFEST = "manifest.json"
-SEAL = "manifest.sha256"
-MAX_FILE_BYTES = 1 << 30
-GRAPHS = ("prefill", "step", "decode", "decode_full")
-COMMAND_KEY = "observation.command"
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Feature(_Strict):
-    """One observation feature: an array of shape (n_obs_steps, size), raw units."""
-
-    key: str = Field(pattern=r"^observation(\.[a-z0-9_]+)+$")
-    size: int = Field(ge=1, le=4096)
-    names: tuple[str, ...] = ()
-    unit: str = ""
-
-    @model_validator(mode="after")
-    def _one_name_per_element(self) -> Feature:
-        if self.names and len(self.names) != self.size:
-            raise ValueError(f"{self.key}: {len(self.names)} names for {self.size} elements")
-        return self
-
-
-class Action(_Strict):
-    """The action space: absolute references, one knot every ``1 / rate_hz`` seconds.
-
-    Action i of a chunk holds at ``t0 + (i + 1) / rate_hz``; t0 is the time of its observation.
-    """
-
-    names: tuple[str, ...] = Field(min_length=1)
-    unit: str
-    rate_hz: float = Field(gt=0, le=10_000)
-    action_horizon: int = Field(ge=1, le=4096)
-    execution_horizon: int = Field(ge=1)
-    minimum: tuple[float, ...]
-    maximum: tuple[float, ...]
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Action:
-        if self.execution_horizon > self.action_horizon:
-            raise ValueError("execution_horizon is longer than action_horizon")
-        if not len(self.names) == len(self.minimum) == len(self.maximum):
-            raise ValueError("names, minimum and maximum differ in length")
-        if any(low > high for low, high in zip(self.minimum, self.maximum, strict=True)):
-            raise ValueError("a minimum exceeds its maximum")
-        return self
-
-
-class Tokenizer(_Strict):
-    """Facts of the action tokenizer; ``conditioned_on``: the feature that its decoder reads too."""
-
-    kind: Literal["oat"] = "oat"
-    levels: tuple[int, ...] = Field(min_length=1)
-    tokens: int = Field(ge=1, le=64)
-    begin_token: int = Field(ge=0)
-    trained_prefixes: tuple[int, ...] = Field(min_length=1)
-    conditioned_on: Literal["observation.command"] | None = None
-
-    @property
-    def codes(self) -> int:
-        """Size of the codebook: the product of the FSQ levels (arXiv 2309.15505, section 3)."""
-        product = 1
-        for level in self.levels:
-            product *= level
-        return product
-
-
-class CacheShapes(_Strict):
-    """Shapes of the two key-value caches, both (layers, 2, batch, heads, length, head size)."""
-
-    cross: tuple[int, int, int, int, int, int]
-    self_: tuple[int, int, int, int, int, int] = Field(alias="self")
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-class FileEntry(_Strict):
-    """Fingerprint of one file."""
-
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    bytes: int = Field(ge=0, le=MAX_FILE_BYTES)
-
-
-class Manifest(_Strict):
-    """Contents of ``manifest.json``: all that the runtime believes of a bundle."""
-
-    format_version: Literal[1] = FORMAT_VERSION
-    name: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$")
-    task: str
-    n_obs_steps: int = Field(ge=1, le=64)
-    observation: tuple[Feature, ...] = Field(min_length=1)
-    action: Action
-    tokenizer: Tokenizer
-    caches: CacheShapes
-    graphs: dict[str, dict[str, str]] = Field(min_length=1)
-    files: dict[str, FileEntry] = Field(min_length=1)
-    architecture: dict[str, Any] = Field(default_factory=dict)
-    provenance: dict[str, Any] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _every_graph_is_listed(self) -> Manifest:
-        for precision, graphs in self.graphs.items():
-            if set(graphs) != set(GRAPHS):
-                raise ValueError(f"graphs.{precision} must name exactly {', '.join(GRAPHS)}")
-            for graph, file in graphs.items():
-                if file not in self.files:
-                    raise ValueError(f"graphs.{precision}.{graph} names {file!r}, not among files")
-        return self
-
-    @model_validator(mode="after")
-    def _conditioning_exists(self) -> Manifest:
-        wanted = self.tokenizer.conditioned_on
-        if wanted is not None and wanted not in {feature.key for feature in self.observation}:
-            raise ValueError(f"tokenizer.conditioned_on: no observation feature {wanted!r}")
-        return self
+__all__ = [
+    "COMMAND_KEY",
+    "GRAPHS",
+    "MANIFEST",
+    "SEAL",
+    "SIGNATURE",
+    "Bundle",
+    "FileEntry",
+    "Manifest",
+    "fingerprint",
+    "load",
+    "read_file",
+    "read_manifest",
+    "read_verified",
+    "refused",
+    "seal",
+]
+UNLISTED = (MANIFEST, SEAL, SIGNATURE)  # at the top of a bundle, and nowhere else
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,24 +86,40 @@ def read_manifest(path: Path) -> tuple[Manifest, str]:
     """The manifest and its SHA-256, without a look at the other files. Raises BundleError."""
     if not path.is_dir():
         raise BundleError(f"bundle {path}: no such directory")
-    text = _read(path, MANIFEST)
-    if _read(path, SEAL) != seal(text):
-        raise BundleError(f"bundle {path}: {MANIFEST}: altered ({SEAL} differs)")
+    text = read_file(path, MANIFEST)
+    if read_file(path, SEAL) != seal(text):
+        raise refused(path, MANIFEST, f"altered ({SEAL} differs)")
     try:
-        manifest = Manifest.model_validate_json(text)
-    except (ValidationError, RecursionError) as error:
-        raise BundleError(f"bundle {path}: {MANIFEST}: {_first_problem(error)}") from error
-    return manifest, hashlib.sha256(text).hexdigest()
+        return parse(text), hashlib.sha256(text).hexdigest()
+    except ValueError as error:
+        raise refused(path, MANIFEST, str(error)) from error
 
 
 def read_verified(path: Path, name: str, entry: FileEntry) -> bytes:
     """Bytes of the listed file ``name``. Raises BundleError if it is not what the manifest says."""
-    content = _read(path, name)
-    if len(content) != entry.bytes:
-        raise BundleError(f"bundle {path}: {name}: {len(content)} bytes, expected {entry.bytes}")
+    content = read_file(path, name, entry.bytes)
     if hashlib.sha256(content).hexdigest() != entry.sha256:
-        raise BundleError(f"bundle {path}: {name}: altered (SHA-256 differs from the manifest)")
+        raise refused(path, name, "altered (SHA-256 differs from the manifest)")
     return content
+
+
+def read_file(path: Path, name: str, expected_bytes: int | None = None) -> bytes:
+    """Bytes of any regular file in the bundle, of the expected length; reads no more than that.
+
+    Raises BundleError naming it: missing, a link, outside of the bundle, no file, another length.
+    """
+    try:
+        file = _inside(path, name)
+        size = file.stat().st_size
+        if expected_bytes is not None and size != expected_bytes:
+            raise refused(path, name, f"{size} bytes, expected {expected_bytes}")
+        if size > MAX_FILE_BYTES:
+            raise refused(path, name, f"{size} bytes, allowed are {MAX_FILE_BYTES}")
+        return file.read_bytes()
+    except OSError as error:
+        raise refused(path, name, str(error.strerror)) from error
+    except ValueError as error:  # a name that no file can have
+        raise refused(path, name, str(error)) from error
 
 
 def fingerprint(content: bytes) -> FileEntry:
@@ -208,17 +132,20 @@ def seal(manifest: bytes) -> bytes:
     return f"{hashlib.sha256(manifest).hexdigest()}  {MANIFEST}\n".encode()
 
 
-def _read(path: Path, name: str) -> bytes:
+def refused(path: Path, name: str, reason: str) -> BundleError:
+    """The error for a bundle of which the file ``name`` is refused; one line whatever its name."""
+    shown = name if name.isprintable() else ascii(name)
+    return BundleError(f"bundle {path}: {shown}: {reason}", file=shown)
+
+
+def _inside(path: Path, name: str) -> Path:
     file, inside = path / name, Path(name)
     links = any((path / part).is_symlink() for part in (inside, *inside.parents[:-1]))
     if inside.is_absolute() or ".." in inside.parts or links:
-        raise BundleError(f"bundle {path}: {name}: leads outside of the bundle")
+        raise refused(path, name, "leads outside of the bundle")
     if file.exists() and not file.is_file():
-        raise BundleError(f"bundle {path}: {name}: not a regular file")
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise BundleError(f"bundle {path}: {name}: {error.strerror}") from error
+        raise refused(path, name, "not a regular file")
+    return file
 
 
 def _refuse_unlisted(path: Path, manifest: Manifest) -> None:
@@ -226,13 +153,5 @@ def _refuse_unlisted(path: Path, manifest: Manifest) -> None:
         links = [name for name in folders if (Path(folder) / name).is_symlink()]
         for file in (*files, *links):
             name = (Path(folder) / file).relative_to(path).as_posix()
-            if name not in (MANIFEST, SEAL) and name not in manifest.files:
-                raise BundleError(f"bundle {path}: {name}: not listed in {MANIFEST}")
-
-
-def _first_problem(error: ValidationError | RecursionError) -> str:
-    if isinstance(error, RecursionError):
-        return "nested too deeply"
-    problem = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    return f"{where}: {problem['msg']}" if where else str(problem["msg"])
+            if name not in UNLISTED and name not in manifest.files:
+                raise refused(path, name, f"not listed in {MANIFEST}")

@@ -18,7 +18,14 @@ class OatEdgeError(Exception):
 
 
 class BundleError(OatEdgeError):
-    """A bundle is missing, altered, truncated or made for something else; names the file."""
+    """A bundle is missing, altered, truncated or made for something else; names the file.
+
+    ``file`` is that file's name within the bundle; empty where it is the bundle as a whole.
+    """
+
+    def __init__(self, message: str, file: str = "") -> None:
+        super().__init__(message)
+        self.file = file
 
 
 class EngineError(OatEdgeError):

@@ -1,0 +1,170 @@
+"""The manifest of a bundle: its schema, and the one format version that is read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+FORMAT_VERSION: Literal[1] = 1
+MANIFEST = "manifest.json"
+SEAL = "manifest.sha256"
+SIGNATURE = "manifest.sig"
+MAX_FILE_BYTES = 1 << 30
+GRAPHS = ("prefill", "step", "decode", "decode_full")
+COMMAND_KEY = "observation.command"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Feature(_Strict):
+    """One observation feature: an array of shape (n_obs_steps, size), raw units."""
+
+    key: str = Field(pattern=r"^observation(\.[a-z0-9_]+)+$")
+    size: int = Field(ge=1, le=4096)
+    names: tuple[str, ...] = ()
+    unit: str = ""
+
+    @model_validator(mode="after")
+    def _one_name_per_element(self) -> Feature:
+        if self.names and len(self.names) != self.size:
+            raise ValueError(f"{self.key}: {len(self.names)} names for {self.size} elements")
+        return self
+
+
+class Action(_Strict):
+    """The action space: absolute references, one knot every ``1 / rate_hz`` seconds.
+
+    Action i of a chunk holds at ``t0 + (i + 1) / rate_hz``; t0 is the time of its observation.
+    """
+
+    names: tuple[str, ...] = Field(min_length=1)
+    unit: str
+    rate_hz: float = Field(gt=0, le=10_000)
+    action_horizon: int = Field(ge=1, le=4096)
+    execution_horizon: int = Field(ge=1)
+    minimum: tuple[float, ...]
+    maximum: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Action:
+        if self.execution_horizon > self.action_horizon:
+            raise ValueError("execution_horizon is longer than action_horizon")
+        if not len(self.names) == len(self.minimum) == len(self.maximum):
+            raise ValueError("names, minimum and maximum differ in length")
+        if any(low > high for low, high in zip(self.minimum, self.maximum, strict=True)):
+            raise ValueError("a minimum exceeds its maximum")
+        return self
+
+
+class Tokenizer(_Strict):
+    """Facts of the action tokenizer; ``conditioned_on``: the feature that its decoder reads too."""
+
+    kind: Literal["oat"] = "oat"
+    levels: tuple[int, ...] = Field(min_length=1)
+    tokens: int = Field(ge=1, le=64)
+    begin_token: int = Field(ge=0)
+    trained_prefixes: tuple[int, ...] = Field(min_length=1)
+    conditioned_on: Literal["observation.command"] | None = None
+
+    @property
+    def codes(self) -> int:
+        """Size of the codebook: the product of the FSQ levels (arXiv 2309.15505, section 3)."""
+        product = 1
+        for level in self.levels:
+            product *= level
+        return product
+
+
+class CacheShapes(_Strict):
+    """Shapes of the two key-value caches, both (layers, 2, batch, heads, length, head size)."""
+
+    cross: tuple[int, int, int, int, int, int]
+    self_: tuple[int, int, int, int, int, int] = Field(alias="self")
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class FileEntry(_Strict):
+    """Fingerprint of one file."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: int = Field(ge=0, le=MAX_FILE_BYTES)
+
+
+class Manifest(_Strict):
+    """Contents of ``manifest.json``: all that the runtime believes of a bundle."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    name: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$")
+    task: str
+    n_obs_steps: int = Field(ge=1, le=64)
+    observation: tuple[Feature, ...] = Field(min_length=1)
+    action: Action
+    tokenizer: Tokenizer
+    caches: CacheShapes
+    graphs: dict[str, dict[str, str]] = Field(min_length=1)
+    files: dict[str, FileEntry] = Field(min_length=1)
+    architecture: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _every_graph_is_listed(self) -> Manifest:
+        for precision, graphs in self.graphs.items():
+            if set(graphs) != set(GRAPHS):
+                raise ValueError(f"graphs.{precision} must name exactly {', '.join(GRAPHS)}")
+            for graph, file in graphs.items():
+                if file not in self.files:
+                    raise ValueError(f"graphs.{precision}.{graph} names {file!r}, not among files")
+        return self
+
+    @model_validator(mode="after")
+    def _no_file_is_its_own_witness(self) -> Manifest:
+        for name in (MANIFEST, SEAL, SIGNATURE):
+            if name in self.files:
+                raise ValueError(f"files.{name}: a manifest cannot list itself, seal or signature")
+        return self
+
+    @model_validator(mode="after")
+    def _conditioning_exists(self) -> Manifest:
+        wanted = self.tokenizer.conditioned_on
+        if wanted is not None and wanted not in {feature.key for feature in self.observation}:
+            raise ValueError(f"tokenizer.conditioned_on: no observation feature {wanted!r}")
+        return self
+
+
+def parse(text: bytes) -> Manifest:
+    """The manifest in ``text``. Raises ValueError with one line that names the field.
+
+    A manifest of another format version is refused before anything else in it is looked at: its
+    other fields are free to mean something else.
+    """
+    _refuse_other_formats(text)
+    try:
+        return Manifest.model_validate_json(text)
+    except (ValidationError, RecursionError) as error:
+        raise ValueError(_first_problem(error)) from error
+
+
+def _refuse_other_formats(text: bytes) -> None:
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        return  # no JSON: validation says where
+    version = fields.get("format_version") if isinstance(fields, dict) else None
+    if type(version) is not int or version == FORMAT_VERSION:
+        return
+    advice = "update oat-edge" if version > FORMAT_VERSION else "no oat-edge wrote that"
+    raise ValueError(f"format_version is {version}, this oat-edge reads {FORMAT_VERSION}: {advice}")
+
+
+def _first_problem(error: ValidationError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    problem = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
