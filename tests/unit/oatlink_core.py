@@ -227,7 +227,7 @@ class Rig:
     @property
     def report(self) -> Telemetry:
         """The newest telemetry, after a cycle more."""
-        self.run(12_000)
+        self.run(8000)
         assert self.telemetry is not None
         return self.telemetry
 

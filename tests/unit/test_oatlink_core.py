@@ -99,6 +99,7 @@ def test_one_silent_motor_keeps_torque_off_everywhere() -> None:
     ack = rig.arm()
     assert (ack.result, ack.detail) == (Result.MOTOR_SILENT, 3)
     assert not any(torque(rig)[:2])
+    rig.run(20_000)
     assert rig.state == State.DISARMED
 
 
