@@ -7,8 +7,8 @@ import select
 import time
 
 from edge import bundle
-from edge.bundle import Bundle
-from edge.engines import Engine, build_engine
+from edge.bundle import Manifest
+from edge.engines import Engine, build_engine, resolve
 from edge.latency import LatencyModel, Profile
 from edge.planner import Planner
 from edge.process import make_real_time, ready
@@ -16,7 +16,6 @@ from edge.profiles import ProfileKey, find_profile
 from edge.profiling import measure
 from edge.rates import NS_PER_MS
 from edge.records import Channels
-from edge.robot import PlannerRates
 from edge.session import Bell, Session
 from edge.throttling import watch_throttling
 
@@ -30,11 +29,13 @@ def run(session: Session) -> None:
     logging.basicConfig(level=logging.INFO)  # into planner.log: which engine ``auto`` chose
     settings = session.robot.planner
     loaded = bundle.load(session.bundle)
-    engine = build_engine(loaded, settings.engine, settings.precision)
+    name = resolve(loaded, settings.engine, settings.precision)
+    engine = build_engine(loaded, name, settings.precision)
     make_real_time(session, "planner", settings)
     channels = Channels.open(session, loaded.manifest)
     watch = watch_throttling()
-    model = LatencyModel(_profile(settings, loaded, engine))
+    key = ProfileKey.here(loaded.digest, name, settings.precision)
+    model = LatencyModel(_profile(key, loaded.manifest, engine, settings.miss_target))
     planner = Planner(engine, loaded.manifest, channels, model, session.max_prefix)
     bell = Bell(session.file("bell"))
     poll = select.poll()
@@ -54,14 +55,11 @@ def run(session: Session) -> None:
             planner.slow_down(throttle)
 
 
-def _profile(settings: PlannerRates, loaded: Bundle, engine: Engine) -> Profile:
+def _profile(key: ProfileKey, manifest: Manifest, engine: Engine, miss_target: float) -> Profile:
     """The device's stored profile; where there is none, a short one measured now."""
-    key = ProfileKey.here(loaded.digest, settings.engine, settings.precision)
     stored = find_profile(key)
-    if stored is not None:
-        measure(engine, loaded.manifest, WARMING_PLANS)
-        return stored.profile(settings.miss_target)
-    return measure(engine, loaded.manifest, START_PLANS).profile(settings.miss_target)
+    samples = measure(engine, manifest, START_PLANS if stored is None else WARMING_PLANS)
+    return (stored or samples).profile(miss_target)
 
 
 def _pause_ms(until_ns: int) -> int:

@@ -37,17 +37,26 @@ class Engine(Protocol):
         """All actions, shape (action_horizon, joints); the first ones equal ``decode``'s."""
 
 
+def resolve(bundle: Bundle, name: str, precision: str) -> str:
+    """The engine that a name stands for: itself, or what ``auto`` chooses and logs with its reason.
+
+    Raises BundleError if the bundle lacks the precision.
+    """
+    if name != "auto":
+        return name
+    from edge.engines.choice import choose
+
+    choice = choose(bundle, precision)
+    _LOG.info("engine auto: %s", choice)
+    return choice.name
+
+
 def build_engine(bundle: Bundle, name: str, precision: str) -> Engine:
     """The named engine on a bundle. Raises EngineError or BundleError that says what is missing.
 
-    No engine stands in for another; only ``auto`` chooses, and logs which engine and why.
+    No engine stands in for another; only ``auto`` chooses.
     """
-    if name == "auto":
-        from edge.engines.choice import choose
-
-        choice = choose(bundle, precision)
-        _LOG.info("engine auto: %s", choice)
-        return build_engine(bundle, choice.name, precision)
+    name = resolve(bundle, name, precision)
     if name in ("ort", "ort-cuda"):
         from edge.engines.ort import OrtEngine
 
