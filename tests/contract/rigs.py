@@ -19,11 +19,14 @@ from firmware_bridge.can_bus.bit_time import BitRates
 from firmware_bridge.can_bus.broker import Broker
 from firmware_bridge.can_bus.client import BusClient, ControllerSettings
 from firmware_bridge.can_bus.rendezvous import take_channel
+from firmware_bridge.cia402 import Cia402Config, cia402_bus
 from firmware_bridge.damiao import DamiaoConfig, damiao_bus
 from firmware_bridge.emulation.can_motor import CanMotor
 from firmware_bridge.emulation.can_robot import EmulatedCanRobot
+from firmware_bridge.emulation.cia402_drive import Cia402Drive
 from firmware_bridge.emulation.damiao_motor import DamiaoMotor
 from firmware_bridge.emulation.feetech_servo import FeetechChain, FeetechServo
+from firmware_bridge.emulation.moteus_servo import MoteusServo
 from firmware_bridge.emulation.odrive_axis import ODriveAxis
 from firmware_bridge.emulation.paced_pty import PacedPty
 from firmware_bridge.emulation.plant import FirstOrderPlant
@@ -31,6 +34,7 @@ from firmware_bridge.emulation.serial_robot import EmulatedSerialRobot
 from firmware_bridge.feetech import FeetechBus, FeetechConfig
 from firmware_bridge.feetech.config import RAD_PER_TICK
 from firmware_bridge.joint_map import JointMap
+from firmware_bridge.moteus import MoteusConfig, moteus_bus
 from firmware_bridge.odrive import ODriveConfig, odrive_bus
 from firmware_bridge.transports.can_port import PythonCanPort
 from firmware_bridge.transports.serial_port import SerialPort
@@ -231,6 +235,51 @@ class DamiaoRig(CanRig):
         motor.fail(0xE)
 
 
+class MoteusRig(CanRig):
+    fd = True
+    resolution_rad = 1e-6
+
+    def motor(self, joint: int, device_id: int, watchdog_ms: int) -> MoteusServo:
+        del watchdog_ms  # it travels in every command
+        return MoteusServo(joint, device_id)
+
+    def make(self, transport: PythonCanPort, patience: Patience) -> JointBus:
+        config = MoteusConfig(
+            self.joints,
+            watchdog_ms=patience.watchdog_ms,
+            reply_timeout_us=patience.reply_us,
+            read_budget_us=patience.budget_us,
+        )
+        return moteus_bus(transport, config)
+
+    def fail(self, joint: int) -> None:
+        servo = self.robot.motors[joint]
+        assert isinstance(servo, MoteusServo)
+        servo.fail(33)
+
+
+class Cia402Rig(CanRig):
+    resolution_rad = 1e-4
+
+    def motor(self, joint: int, device_id: int, watchdog_ms: int) -> Cia402Drive:
+        del watchdog_ms  # the bus sets it
+        return Cia402Drive(joint, device_id)
+
+    def make(self, transport: PythonCanPort, patience: Patience) -> JointBus:
+        config = Cia402Config(
+            self.joints,
+            watchdog_ms=patience.watchdog_ms,
+            reply_timeout_us=patience.reply_us,
+            read_budget_us=patience.budget_us,
+        )
+        return cia402_bus(transport, config)
+
+    def fail(self, joint: int) -> None:
+        drive = self.robot.motors[joint]
+        assert isinstance(drive, Cia402Drive)
+        drive.fail(0x3210)
+
+
 class FeetechRig:
     """A chain of emulated STS servos on a paced pseudo-terminal."""
 
@@ -302,6 +351,8 @@ RIGS = {
     "odrive-0.6 on oatcan": ODriveRig,
     "odrive-0.5 on oatcan": ODrive05Rig,
     "damiao on oatcan": DamiaoRig,
+    "moteus on oatcan (FD)": MoteusRig,
+    "cia402 on oatcan": Cia402Rig,
 }
 
 

@@ -1,0 +1,138 @@
+"""One emulated moteus controller."""
+
+from __future__ import annotations
+
+import math
+
+from firmware_bridge.can_bus.frame import MAX_STANDARD_ID, CanFrame, fd_padded
+from firmware_bridge.emulation.can_motor import CanMotor
+from firmware_bridge.moteus import codec
+from firmware_bridge.moteus.codec import ANSWER, READ, WRITE, Mode, Register, Subframe
+
+RAD_PER_TURN = 2.0 * math.pi
+DEFAULT_TIMEOUT_S = 0.1  # servo.default_timeout_s
+DIAGNOSTIC_REGISTERS = {0x100: 0x0, 0x101: 0x0001_0500, 0x102: 0x0115}  # model, firmware, multiplex
+NS_PER_S = 1_000_000_000
+NO_SUCH_REGISTER = 1
+
+
+class MoteusServo(CanMotor):
+    """Modes, position commands, the latching watchdog, faults and register questions.
+
+    What a command leaves out takes its default, as in the real one: no position means "stay where
+    you are", no timeout means 0.1 s. When the watchdog trips, the servo holds with zero velocity
+    (``servo.timeout_mode`` 12) and refuses position commands until it has been stopped.
+    """
+
+    def __init__(self, joint: int, servo_id: int) -> None:
+        super().__init__(joint, servo_id)
+        self.mode = int(Mode.STOPPED)
+        self.fault = 0
+        self._timeout_s = DEFAULT_TIMEOUT_S
+        self._heard_ns = 0
+
+    def hear(self, frame: CanFrame) -> list[CanFrame]:
+        """Obey and answer a frame to this servo."""
+        destination = frame.can_id & 0x7F
+        if not self.power or frame.remote or destination != self.device_id or not frame.fd:
+            return []
+        if frame.can_id & ~0xFFFF:
+            return []
+        subframes = list(codec.parse(frame.data))
+        writes = {s.register: s.value for s in subframes if s.kind == WRITE}
+        if writes:
+            self._obey(writes, frame.stamp_ns)
+        if not frame.can_id & codec.ANSWER_WANTED:
+            return []
+        source = frame.can_id >> 8 & 0x7F
+        can_id = self.device_id << 8 | source
+        answer = b"".join(self._answer(subframes))
+        padded = fd_padded(answer, codec.NOP)
+        extended = can_id > MAX_STANDARD_ID
+        return [CanFrame(can_id, padded, extended, fd=True, switch_rate=frame.switch_rate)]
+
+    def _obey(self, writes: dict[int, float], now_ns: int) -> None:
+        mode = writes.get(Register.MODE)
+        if mode == Mode.STOPPED:
+            self.mode, self.fault = int(Mode.STOPPED), 0
+            self.release()
+        elif mode == Mode.POSITION and self.mode in (Mode.STOPPED, Mode.POSITION):
+            self._take_position(writes, now_ns)
+
+    def _take_position(self, writes: dict[int, float], now_ns: int) -> None:
+        self.mode = int(Mode.POSITION)
+        self._heard_ns = now_ns
+        timeout_s = writes.get(Register.COMMAND_TIMEOUT, math.nan)
+        self._timeout_s = DEFAULT_TIMEOUT_S if math.isnan(timeout_s) else timeout_s
+        turns = writes.get(Register.COMMAND_POSITION, math.nan)
+        self.move_to(self.position_rad if math.isnan(turns) else turns * RAD_PER_TURN)
+        self.grip()
+
+    def _answer(self, subframes: list[Subframe]) -> list[bytes]:
+        """Runs of registers of one width are answered together, up to three in a subframe."""
+        reads = [s for s in subframes if s.kind == READ]
+        pieces: list[bytes] = []
+        while reads:
+            run = [reads.pop(0)]
+            while reads and len(run) < 3 and _continues(run[-1], reads[0]):
+                run.append(reads.pop(0))
+            pieces.append(self._answer_run(run))
+        return pieces
+
+    def _answer_run(self, run: list[Subframe]) -> bytes:
+        first = run[0]
+        values = [(s, self._value(s.register)) for s in run]
+        if any(value is None for _, value in values):
+            return bytes((codec.READ_ERROR, first.register & 0x7F, NO_SUCH_REGISTER))
+        head = bytes((ANSWER | first.width << 2 | len(run), *_varuint(first.register)))
+        packed = [codec.pack(s.width, s.register, value or 0.0) for s, value in values]
+        return head + b"".join(packed)
+
+    def _value(self, register: int) -> float | None:
+        measured: dict[int, float] = {
+            Register.MODE: self.mode,
+            Register.POSITION: self.position_rad / RAD_PER_TURN,
+            Register.VELOCITY: self.velocity_rad_s / RAD_PER_TURN,
+            Register.TORQUE: 0.0,
+            Register.Q_CURRENT: self.current_ma / 1000.0,
+            Register.VOLTAGE: 24.0,
+            Register.TEMPERATURE: 32.0,
+            Register.FAULT: self.fault,
+        }
+        if register in measured:
+            return measured[register]
+        return DIAGNOSTIC_REGISTERS.get(register, 0.0 if register < 0x100 else None)
+
+    def tick(self, now_ns: int) -> list[CanFrame]:
+        """The watchdog of position mode."""
+        silence_ns = now_ns - self._heard_ns
+        watched = self.mode == Mode.POSITION and math.isfinite(self._timeout_s)
+        if watched and silence_ns > self._timeout_s * NS_PER_S:
+            self.watchdog_trips += 1
+            self.mode = int(Mode.TIMEOUT)
+            self.aim_here()
+        return []
+
+    def fail(self, code: int) -> None:
+        """Take a fault: torque goes until the servo is stopped."""
+        self.mode, self.fault = int(Mode.FAULT), code
+        self.release()
+
+    def hold(self) -> None:
+        """Position mode without a watchdog, where it stands."""
+        self.mode, self._timeout_s = int(Mode.POSITION), math.inf
+        self.aim_here()
+        self.grip()
+
+    def restart(self) -> None:
+        """As at power-on."""
+        super().restart()
+        self.mode, self.fault = int(Mode.STOPPED), 0
+
+
+def _continues(before: Subframe, after: Subframe) -> bool:
+    return after.register == before.register + 1 and after.width == before.width
+
+
+def _varuint(value: int) -> bytes:
+    return bytes((value,)) if value < 0x80 else bytes((value & 0x7F | 0x80, value >> 7))

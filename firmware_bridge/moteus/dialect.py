@@ -1,0 +1,104 @@
+"""The control cycle over moteus registers: each position command carries its own question.
+
+Question: mode (int8), position (float), velocity, torque and current (int16), fault (int8), in 8
+bytes. Its answer fits a frame of 20 bytes.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+
+from firmware_bridge.can_bus.frame import CanFrame
+from firmware_bridge.can_bus.joint_bus import Measured
+from firmware_bridge.errors import DeviceError
+from firmware_bridge.joint_map import JointMap, JointScale
+from firmware_bridge.messages import Float64Array
+from firmware_bridge.moteus import codec
+from firmware_bridge.moteus.codec import READ, WRITE, Mode, Register, Width
+
+RAD_PER_TURN = 2.0 * math.pi
+MA_PER_A = 1000.0
+QUESTION = (
+    codec.header(READ, Width.INT8, Register.MODE, 1)
+    + codec.header(READ, Width.F32, Register.POSITION, 1)
+    + codec.header(READ, Width.INT16, Register.VELOCITY, 3)
+    + codec.header(READ, Width.INT8, Register.FAULT, 1)
+)
+_POSITION_MODE = codec.header(WRITE, Width.INT8, Register.MODE, 1) + bytes((Mode.POSITION,))
+_TARGET = codec.header(WRITE, Width.F32, Register.COMMAND_POSITION, 1)
+_TIMEOUT = codec.header(WRITE, Width.F32, Register.COMMAND_TIMEOUT, 1)
+_F32 = struct.Struct("<f")
+# The answer to QUESTION as a servo sends it: what stands where, and what it must begin with.
+_ANSWER = struct.Struct("<2sb2sf2shhh2sb")
+_ANSWER_MARKS = (b"\x21\x00", b"\x2d\x01", b"\x27\x02", b"\x21\x0f")
+_VELOCITY_UNIT, _CURRENT_UNIT = 0.00025, 0.1
+_INT16_NAN = -32768
+
+
+class MoteusDialect:
+    """``CanDialect`` of moteus. A position command keeps a servo's own watchdog quiet."""
+
+    def __init__(self, joints: JointMap, watchdog_s: float) -> None:
+        self._ids = joints.ids
+        self._joint_by_answer = {codec.answer_id(i): j for j, i in enumerate(joints.ids)}
+        self._scale = JointScale(joints, RAD_PER_TURN)
+        self._timeout = _TIMEOUT + _F32.pack(watchdog_s)
+        self._turns = np.zeros(len(joints))
+        self._turns_s = np.zeros(len(joints))
+        self._amperes = np.zeros(len(joints))
+        self.watched = False  # a servo that left position mode is a fault
+
+    def questions(self, joints: Sequence[int]) -> list[CanFrame]:
+        """Ask without commanding."""
+        return [codec.frame(codec.command_id(self._ids[joint]), QUESTION) for joint in joints]
+
+    def setpoints(self, position_rad: Float64Array) -> list[CanFrame]:
+        """Position mode at these turns, each with the question for its state."""
+        turns = self._scale.position_units(position_rad).tolist()
+        return [self.command(servo_id, t) for servo_id, t in zip(self._ids, turns, strict=True)]
+
+    def command(self, servo_id: int, turns: float) -> CanFrame:
+        """Hold a position [turns]."""
+        data = _POSITION_MODE + _TARGET + _F32.pack(turns) + self._timeout + QUESTION
+        return codec.frame(codec.command_id(servo_id), data)
+
+    def accept(self, frame: CanFrame) -> int | None:
+        """Take an answer in; a servo that stopped by itself raises ``DeviceError``."""
+        joint = self._joint_by_answer.get(frame.can_id)
+        if joint is None or len(frame.data) < _ANSWER.size:
+            return None
+        mark1, mode, mark2, turns, mark3, speed, _, current, mark4, fault = _ANSWER.unpack_from(
+            frame.data
+        )
+        if (mark1, mark2, mark3, mark4) != _ANSWER_MARKS:
+            return None
+        if self.watched and mode != Mode.POSITION:
+            raise DeviceError(f"servo {self._ids[joint]} {describe_mode(mode, fault)}")
+        if not math.isfinite(turns) or _INT16_NAN in (speed, current):
+            return None
+        self._turns[joint] = turns
+        self._turns_s[joint] = speed * _VELOCITY_UNIT
+        self._amperes[joint] = current * _CURRENT_UNIT
+        return joint
+
+    def measured(self) -> Measured:
+        """Positions, velocities and currents along the joints."""
+        scale = self._scale
+        return Measured(
+            scale.position_rad(self._turns),
+            scale.velocity_rad_s(self._turns_s),
+            scale.along_joint(self._amperes) * MA_PER_A,
+        )
+
+
+def describe_mode(mode: int, fault: int) -> str:
+    """What a servo outside position mode does, as a predicate."""
+    if mode == Mode.FAULT:
+        return f"reports: {codec.describe_fault(fault)}"
+    if mode == Mode.TIMEOUT:
+        return "stopped: its watchdog tripped; enable again"
+    return f"is in mode {mode}, not in position mode"
