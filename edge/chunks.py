@@ -2,12 +2,13 @@
 
 A chunk belongs to the time ``observed_ns`` of its observation: its reference starts there at the
 command of that moment and passes action i at ``observed_ns + (i + 1) · step_ns``, linear between.
-So a chunk that comes late is entered at the index that is due now, never at its start.
+So a chunk that comes late is entered at the index that is due now, never at its start. Only where
+nothing moved meanwhile is no index due: from rest a chunk begins at its start, ``waited_ns`` later.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,22 +17,31 @@ from firmware_bridge.messages import Float64Array
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A decoded plan. ``knots_rad``, shape (1 + actions, joints): its start, then its actions."""
+    """A decoded plan. ``knots_rad``, shape (1 + actions, joints): its start, then its actions.
+
+    ``waited_ns``: how long after its observation it was begun; 0 for one that is entered in motion.
+    """
 
     plan: int
     observed_ns: int
     step_ns: int
     prefix: int
     knots_rad: Float64Array
+    waited_ns: int = 0
+
+    @property
+    def begin_ns(self) -> int:
+        """When its start is due."""
+        return self.observed_ns + self.waited_ns
 
     @property
     def end_ns(self) -> int:
         """When its last action is reached."""
-        return self.observed_ns + (len(self.knots_rad) - 1) * self.step_ns
+        return self.begin_ns + (len(self.knots_rad) - 1) * self.step_ns
 
     def reference(self, now_ns: int) -> Float64Array:
         """The reference at a time, shape (joints,); the last action after the end."""
-        elapsed = now_ns - self.observed_ns
+        elapsed = now_ns - self.begin_ns
         index, rest = divmod(max(elapsed, 0), self.step_ns)
         if index >= len(self.knots_rad) - 1:
             last: Float64Array = self.knots_rad[-1]
@@ -44,25 +54,40 @@ class Chunk:
 
 
 class Follower:
-    """Follows the newest chunk, cross-fading from what it followed before over ``blend_ns``."""
+    """Follows the newest chunk, cross-fading from what it followed before over ``blend_ns``.
+
+    That may be a fade itself: however fast chunks come, no reference jumps.
+    """
 
     def __init__(self, blend_ns: int) -> None:
-        self.chunk: Chunk | None = None
-        self._previous: Chunk | None = None
-        self._switched_ns = 0
         self._blend_ns = blend_ns
+        self._fades: list[tuple[Chunk, int]] = []  # each fades in over those before, from a time
+
+    @property
+    def chunk(self) -> Chunk | None:
+        """The newest chunk that is followed."""
+        return self._fades[-1][0] if self._fades else None
 
     def accept(self, chunk: Chunk, now_ns: int) -> None:
-        """Take over to ``chunk`` now. A refinement of the followed plan replaces it in place."""
-        if self.chunk is None or chunk.plan != self.chunk.plan:
-            self._previous = self.chunk
-            self._switched_ns = now_ns
-        self.chunk = chunk
+        """Take over to ``chunk`` now.
+
+        From rest it begins now; another decode of the followed plan keeps to that plan's time. A
+        longer decode of the same tokens goes on where the shorter one was.
+        """
+        followed = self.chunk
+        if followed is None:
+            chunk = replace(chunk, waited_ns=max(0, now_ns - chunk.observed_ns))
+        elif followed.plan == chunk.plan:
+            chunk = replace(chunk, waited_ns=followed.waited_ns)
+        if followed is not None and (followed.plan, followed.prefix) == (chunk.plan, chunk.prefix):
+            self._fades[-1] = (chunk, self._fades[-1][1])
+        else:
+            self._forget_faded(now_ns)
+            self._fades.append((chunk, now_ns))
 
     def clear(self) -> None:
         """Follow nothing."""
-        self.chunk = None
-        self._previous = None
+        self._fades.clear()
 
     def has_reference(self, now_ns: int) -> bool:
         """Whether the followed chunk still has actions ahead."""
@@ -70,14 +95,24 @@ class Follower:
 
     def reference(self, now_ns: int) -> Float64Array:
         """The blended reference at a time, shape (joints,). Raises RuntimeError with no chunk."""
-        if self.chunk is None:
+        if not self._fades:
             raise RuntimeError("no chunk to follow")
-        reference = self.chunk.reference(now_ns)
-        faded = (now_ns - self._switched_ns) / self._blend_ns if self._blend_ns else 1.0
-        if self._previous is None or faded >= 1.0:
-            return reference
-        weight = smoothstep(faded)
-        return self._previous.reference(now_ns) * (1.0 - weight) + reference * weight
+        reference = self._fades[0][0].reference(now_ns)
+        for chunk, switched_ns in self._fades[1:]:
+            weight = self._weight(switched_ns, now_ns)
+            reference = reference * (1.0 - weight) + chunk.reference(now_ns) * weight
+        return reference
+
+    def _weight(self, switched_ns: int, now_ns: int) -> float:
+        faded = (now_ns - switched_ns) / self._blend_ns if self._blend_ns else 1.0
+        return smoothstep(min(faded, 1.0))
+
+    def _forget_faded(self, now_ns: int) -> None:
+        """Drop what newer chunks have wholly replaced."""
+        for index in range(len(self._fades) - 1, 0, -1):
+            if self._weight(self._fades[index][1], now_ns) >= 1.0:
+                del self._fades[:index]
+                return
 
 
 class Ramp:

@@ -68,7 +68,7 @@ class PlanRequests:
             return now_ns >= self._deadline_ns + self._step_ns
         if chunk is None:
             return now_ns >= self._first_ns
-        return now_ns + self._half_tick_ns >= chunk.observed_ns + self._execution_ns
+        return now_ns + self._half_tick_ns >= chunk.begin_ns + self._execution_ns
 
     def ask(self, sensing: Sensing, command_rad: Float64Array, now_ns: int) -> Stop | None:
         """Post this tick's observation with its deadline; a Stop if it cannot be planned from.

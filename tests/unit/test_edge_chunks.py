@@ -30,11 +30,25 @@ def test_before_its_start_a_chunk_is_at_its_start_and_after_its_end_at_its_end()
     np.testing.assert_array_equal(chunk.reference(chunk.end_ns + 10**12), [8.0, -8.0])
 
 
-def test_a_late_chunk_is_entered_at_the_index_that_is_due_now() -> None:
+def test_a_late_chunk_is_entered_in_motion_at_the_index_that_is_due_now() -> None:
+    follower = Follower(blend_ns=0)
+    follower.accept(line(1), T0)
+    now_ns = T0 + 9 * STEP_NS
+    follower.accept(line(2, T0 + 4 * STEP_NS), now_ns)
+    np.testing.assert_array_equal(follower.reference(now_ns), [5.0, -5.0])
+
+
+def test_from_rest_a_late_chunk_begins_at_its_start_and_so_do_its_refinements() -> None:
     follower = Follower(blend_ns=0)
     now_ns = T0 + 5 * STEP_NS
-    follower.accept(line(), now_ns)
-    np.testing.assert_array_equal(follower.reference(now_ns), [5.0, -5.0])
+    follower.accept(line(prefix=1), now_ns)
+    np.testing.assert_array_equal(follower.reference(now_ns), [0.0, 0.0])
+    follower.accept(line(prefix=8), now_ns + STEP_NS)
+    np.testing.assert_array_equal(follower.reference(now_ns + STEP_NS), [1.0, -1.0])
+    assert follower.has_reference(now_ns + 8 * STEP_NS - 1)
+    assert not follower.has_reference(now_ns + 8 * STEP_NS)
+    assert follower.chunk is not None
+    assert follower.chunk.observed_ns == T0
 
 
 def test_a_chunk_has_a_reference_up_to_its_end_and_not_at_it() -> None:
@@ -77,25 +91,37 @@ def test_within_the_seam_nothing_jumps() -> None:
     assert np.abs(np.diff(path, axis=0)).max() <= steepest
 
 
-def test_a_refinement_replaces_the_followed_plan_in_place() -> None:
+def test_a_longer_decode_of_the_same_tokens_goes_on_where_the_shorter_one_was() -> None:
     follower = Follower(blend_ns=4 * STEP_NS)
     follower.accept(line(1), T0)
-    follower.accept(line(2, T0 + STEP_NS, offset=1.0, prefix=1), T0 + STEP_NS)
+    follower.accept(line(2, T0 + STEP_NS, offset=1.0), T0 + STEP_NS)
     middle_ns = T0 + 3 * STEP_NS
     halfway = follower.reference(middle_ns)
-    follower.accept(line(2, T0 + STEP_NS, offset=1.0, prefix=8), middle_ns)
-    assert follower.chunk is not None
-    assert follower.chunk.prefix == 8
+    np.testing.assert_allclose(halfway, [3.0, -2.0])  # halfway from -3 to -1, the second joint
+    follower.accept(line(2, T0 + STEP_NS, offset=1.0), middle_ns)
     np.testing.assert_array_equal(follower.reference(middle_ns), halfway)
-    follower.accept(line(2, T0 + STEP_NS, offset=3.0, prefix=8), middle_ns)
+    follower.accept(line(2, T0 + STEP_NS, offset=3.0), middle_ns)
     np.testing.assert_allclose(follower.reference(middle_ns), halfway + 1.0)
+
+
+@pytest.mark.parametrize("plan", [2, 3])
+def test_a_chunk_that_comes_while_another_fades_in_makes_no_jump(plan: int) -> None:
+    follower = Follower(blend_ns=4 * STEP_NS)
+    follower.accept(line(1), T0)
+    follower.accept(line(2, offset=1.0, prefix=1), T0 + STEP_NS)
+    middle_ns = T0 + 3 * STEP_NS
+    before = follower.reference(middle_ns)
+    follower.accept(line(plan, offset=-4.0, prefix=8), middle_ns)
+    np.testing.assert_array_equal(follower.reference(middle_ns), before)
+    end_ns = T0 + 7 * STEP_NS
+    np.testing.assert_allclose(follower.reference(end_ns), line(offset=-4.0).reference(end_ns))
 
 
 def test_the_first_chunk_after_nothing_is_followed_at_once() -> None:
     follower = Follower(blend_ns=4 * STEP_NS)
     follower.accept(line(1), T0)
     follower.clear()
-    follower.accept(line(2, offset=1.0), T0 + STEP_NS)
+    follower.accept(line(2, offset=1.0), T0)
     np.testing.assert_array_equal(follower.reference(T0 + STEP_NS), [2.0, 0.0])
 
 
