@@ -172,7 +172,7 @@ def test_a_robot_that_does_not_exist_is_refused_with_those_that_do() -> None:
 def test_a_port_can_be_replaced_and_only_one_that_exists(tmp_path: Path) -> None:
     path = write(tmp_path, yaml.safe_dump(robot_data()))
     assert load_robot(path, {"arm": "/dev/x"}).buses["arm"].port == "/dev/x"
-    with pytest.raises(ConfigError, match="has no bus 'leg'; it has arm"):
+    with pytest.raises(ConfigError, match=r"has no 'leg'.*it has arm"):
         load_robot(path, {"leg": "/dev/x"})
 
 
