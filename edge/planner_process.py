@@ -6,7 +6,6 @@ import logging
 import select
 import time
 
-from edge import bundle
 from edge.bundle import Manifest
 from edge.engines import Engine, build_engine, resolve
 from edge.latency import LatencyModel, Profile
@@ -17,6 +16,7 @@ from edge.profiling import measure
 from edge.rates import NS_PER_MS
 from edge.records import Channels
 from edge.session import Bell, Session
+from edge.signature import load_admitted
 from edge.throttling import watch_throttling
 
 ORPHAN_CHECK_MS = 1_000
@@ -28,7 +28,7 @@ def run(session: Session) -> None:
     """Plan until ended by a signal, or until the session's directory is gone."""
     logging.basicConfig(level=logging.INFO)  # into planner.log: which engine ``auto`` chose
     settings = session.robot.planner
-    loaded = bundle.load(session.bundle)
+    loaded = load_admitted(session.bundle, session.robot.bundle_policy)
     name = resolve(loaded, settings.engine, settings.precision)
     engine = build_engine(loaded, name, settings.precision)
     make_real_time(session, "planner", settings)

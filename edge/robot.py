@@ -12,25 +12,19 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from edge import strict_yaml
 from edge.engine_names import EngineName
 from edge.errors import ConfigError
+from edge.joint_calibration import calibrated, load_joint_calibration
+from edge.schema import Finite, Name, ServoId, Strict, explain
+from edge.signature import BundlePolicy
+from edge.strict_yaml import parse_mapping
 
 EMULATED = "emulated"  # a port of this name: ``oat-edge run`` starts the emulator and fills it in
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-ServoId = Annotated[int, Field(ge=0, le=252)]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=32)]
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class JointLimits(_Strict):
+class JointLimits(Strict):
     """Limits of one joint in rad, rad/s, rad/s², rad/s³; the keys of ROS ``joint_limits.yaml``."""
 
     has_position_limits: Literal[True] = True
@@ -52,7 +46,7 @@ class JointLimits(_Strict):
         return self
 
 
-class Joint(_Strict):
+class Joint(Strict):
     """One joint: where its motor is, and how motor angle and joint angle relate.
 
     joint angle = direction · motor angle + zero_rad, the motor's angle counted from its centre.
@@ -72,7 +66,7 @@ class Joint(_Strict):
     max_tracking_error_rad: Annotated[float, Field(gt=0, le=math.pi)] | None = None
 
 
-class Bus(_Strict):
+class Bus(Strict):
     """One bus. ``port`` is a device path, or ``emulated`` for servos in front of the plant.
 
     ``oatlink``: a controller of ours in front of Dynamixel servos. ``controller`` is what stands in
@@ -88,14 +82,14 @@ class Bus(_Strict):
     watchdog_ms: int = Field(default=200, ge=20, le=2_540)
 
 
-class Tracker(_Strict):
+class Tracker(Strict):
     """Source of one observation feature: datagrams on a Unix socket (see ``edge.tracker``)."""
 
     socket: str = Field(min_length=1)
     max_age_ms: Finite = Field(default=200, gt=0, le=10_000)
 
 
-class RealTime(_Strict):
+class RealTime(Strict):
     """How a process asks the kernel for time; what it may not have is warned about and left out.
 
     ``wake_latency_us``: cores may sleep no deeper than what they wake from within this time, as
@@ -135,11 +129,17 @@ class PlannerRates(RealTime):
     miss_target: Finite = Field(default=0.001, gt=0, lt=1)
 
 
-class Robot(_Strict):
-    """A whole robot. Joints are commanded and observed in the order of ``joints``."""
+class Robot(Strict):
+    """A whole robot. Joints are commanded and observed in the order of ``joints``.
+
+    ``calibration``: a file of measured joints (see ``edge.joint_calibration``), relative to the
+    robot.yaml; a loaded robot's joints and limits are those measured.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     bundle: str = Field(min_length=1)
+    bundle_policy: BundlePolicy = BundlePolicy()
+    calibration: str | None = Field(default=None, min_length=1)
     plant: str | None = None
     servo: ServoRates
     planner: PlannerRates = PlannerRates()
@@ -191,26 +191,34 @@ def load_robot(
     sockets: dict[str, str] | None = None,
     planner: dict[str, Any] | None = None,
     bus: dict[str, Any] | None = None,
+    calibration: Path | None = None,
 ) -> Robot:
     """The robot of a built-in name or of a robot.yaml.
 
     ``ports`` replaces ports by the names of buses, ``sockets`` those of trackers by their features,
-    ``planner`` the planner's settings, ``bus`` those of every bus. Raises ConfigError that names
-    the file, the key, its value and what is allowed.
+    ``planner`` the planner's settings, ``bus`` those of every bus, ``calibration`` the file of
+    measured joints. Raises ConfigError that names the file, the key, its value and what is allowed.
     """
-    path, text = _find(name_or_path)
-    try:
-        data = strict_yaml.parse(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not proper YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path}: expected a mapping of keys, got {type(data).__name__}")
-    parse_robot(data, path)  # the file must be right by itself
+    path, text, folder = _find(name_or_path)
+    data = parse_mapping(text, path)
+    alone = parse_robot(data, path)  # the file must be right by itself
+    if calibration is None and alone.calibration is not None:
+        calibration = folder / alone.calibration
+    if calibration is not None:
+        data = _calibrated(data, path, calibration)
     _replace(data, path, "buses", "port", ports or {})
     _replace(data, path, "trackers", "socket", sockets or {})
     data["planner"] = data.get("planner", {}) | (planner or {})
     data["buses"] = {name: part | (bus or {}) for name, part in data["buses"].items()}
-    return parse_robot(data, path)
+    robot = parse_robot(data, path)
+    return robot.model_copy(update={"bundle_policy": robot.bundle_policy.resolved(folder, path)})
+
+
+def _calibrated(data: dict[str, Any], path: str, file: Path) -> dict[str, Any]:
+    origin = f"{path} with calibration {file}"
+    data = calibrated(data, load_joint_calibration(file), origin) | {"calibration": str(file)}
+    parse_robot(data, origin)
+    return data
 
 
 def _replace(
@@ -238,30 +246,17 @@ def built_in_robots() -> list[str]:
     return sorted(file.name[:-5] for file in files if file.name.endswith(".yaml"))
 
 
-def explain(error: ValidationError) -> str:
-    """One line for the first problem of a validation: key, value, and what is allowed."""
-    problem = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return f"unknown key {key!r}"
-    if problem["type"] == "missing":
-        return f"missing key {key!r}"
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "value_error":
-        return f"{key}: {message}" if key else message
-    return f"{key} is {problem['input']!r}: {message[0].lower()}{message[1:]}"
-
-
-def _find(name_or_path: str) -> tuple[str, str]:
+def _find(name_or_path: str) -> tuple[str, str, Path]:
+    """How errors name it, its text, and the folder that paths in it start from."""
     if name_or_path in built_in_robots():
         file = resources.files("edge").joinpath("robots").joinpath(f"{name_or_path}.yaml")
-        return f"robot {name_or_path}", file.read_text(encoding="utf-8")
+        return f"robot {name_or_path}", file.read_text(encoding="utf-8"), Path()
     path = Path(name_or_path)
     if not path.is_file():
         have = ", ".join(built_in_robots())
         raise ConfigError(f"no robot {name_or_path!r}: neither a file nor one of {have}")
     try:
-        return str(path), path.read_text(encoding="utf-8")
+        return str(path), path.read_text(encoding="utf-8"), path.parent
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
 

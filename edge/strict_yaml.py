@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from edge.errors import ConfigError
+
 
 class _Loader(yaml.SafeLoader):
     """``SafeLoader`` lets the last of two equal keys win in silence; here that is an error."""
@@ -26,3 +28,14 @@ class _Loader(yaml.SafeLoader):
 def parse(text: str) -> Any:
     """The value of one YAML document. Raises yaml.YAMLError that says where it is wrong."""
     return yaml.load(text, _Loader)
+
+
+def parse_mapping(text: str, origin: str) -> dict[str, Any]:
+    """The mapping of one document. Raises ConfigError that begins with ``origin``."""
+    try:
+        data = parse(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{origin}: not proper YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{origin}: expected a mapping of keys, got {type(data).__name__}")
+    return data

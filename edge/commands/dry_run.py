@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from edge import bundle
 from edge.bundle import Bundle
 from edge.buses import build_bus
 from edge.commands.bundles import find_bundle
@@ -36,6 +35,7 @@ from edge.schedulability import (
     reasons,
 )
 from edge.session import Session
+from edge.signature import load_admitted
 from edge.supervisor import Child
 from edge.ticker import Ticker
 from edge.wire_times import wire_costs
@@ -52,7 +52,7 @@ LEAST_READS = 50
 def dry_run(robot: Robot, bundle_name: str, as_json: bool) -> None:
     """Print the report. Raises RunError with the reasons where the rates cannot hold."""
     path = find_bundle(bundle_name)
-    loaded = bundle.load(path)
+    loaded = load_admitted(path, robot.bundle_policy)
     check_fit(robot, loaded.manifest, path)
     report = examine(robot, loaded)
     if as_json:

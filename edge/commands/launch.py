@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge import bundle
 from edge.bundle import Manifest
 from edge.commands.bundles import find_bundle
 from edge.commands.episodes import EpisodeRun, Watcher
@@ -27,6 +26,7 @@ from edge.records import Channels
 from edge.robot import EMULATED, Robot
 from edge.session import Bell, Session
 from edge.shared_memory import Mailbox
+from edge.signature import load_admitted
 from edge.supervisor import Supervisor
 from edge.wire_times import check_wire
 
@@ -48,7 +48,7 @@ class RunOptions:
 def launch(robot: Robot, bundle_name: str, options: RunOptions) -> dict[str, Any]:
     """Run and return the summary. Raises OatEdgeError; whatever was started has ended by then."""
     path = find_bundle(bundle_name)
-    manifest = bundle.load(path).manifest
+    manifest = load_admitted(path, robot.bundle_policy).manifest
     check_fit(robot, manifest, path)
     check_wire(robot)
     if not robot.emulated and not options.engage:

@@ -32,6 +32,9 @@ def run(
     ] = None,
     port: Annotated[list[str] | None, typer.Option(help="BUS=DEVICE, replaces a port.")] = None,
     tracker: Annotated[list[str] | None, typer.Option(help="FEATURE=SOCKET, likewise.")] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Measured joints, as calibrate joints writes them.")
+    ] = None,
     engage: Annotated[bool, typer.Option(help="Let a real arm move.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say whether the rates hold; nothing moves.")
@@ -51,6 +54,7 @@ def run(
         sockets=_pairs("--tracker", tracker),
         planner=planner,
         bus=_given(protocol=bus, controller=controller),
+        calibration=calibration,
     )
     if dry_run:
         from edge.commands.dry_run import dry_run as report_rates
