@@ -1,4 +1,4 @@
-"""``oat-edge emulate``: a robot's motor bus on a pseudo-terminal, with physics behind it."""
+"""``oat-edge emulate``: a robot's motor bus without the robot, with physics behind it."""
 
 from __future__ import annotations
 
@@ -12,48 +12,55 @@ import typer
 
 if TYPE_CHECKING:
     from firmware_bridge.emulation.plant import Plant
-    from firmware_bridge.emulation.robot import EmulatedRobot
+    from firmware_bridge.protocols import Emulation, ProtocolSpec
 
 TURN_NS = 100_000_000  # how soon a signal ends the loop
+PLANTS = ("simple", "viperx")
+CAN_INTERFACE = "oatcan"
 
 
 def emulate(
-    protocol: Annotated[str, typer.Argument(help="Wire protocol: dynamixel.")] = "dynamixel",
-    joints: Annotated[int, typer.Option(help="Servos on the bus.", min=1, max=252)] = 7,
-    link: Annotated[Path | None, typer.Option(help="Symbolic link to make to the port.")] = None,
-    plant: Annotated[str, typer.Option(help="What the servos move: simple or viperx.")] = "simple",
-    baud: Annotated[int, typer.Option(help="Speed of the line.", min=9600)] = 1_000_000,
+    protocol: Annotated[
+        str, typer.Argument(help="Wire protocol; `oat-edge bus protocols` lists them.")
+    ] = "dynamixel",
+    joints: Annotated[int, typer.Option(help="Motors on the bus.", min=1, max=252)] = 7,
+    link: Annotated[
+        Path | None, typer.Option(help="Serial: symbolic link to make to the port.")
+    ] = None,
+    interface: Annotated[str, typer.Option(help="CAN: python-can interface.")] = CAN_INTERFACE,
+    channel: Annotated[str, typer.Option(help="CAN: name of the simulated bus.")] = "oatcan",
+    plant: Annotated[str, typer.Option(help="What the motors move: simple or viperx.")] = "simple",
+    baud: Annotated[int, typer.Option(help="Serial: speed of the line.", min=9600)] = 1_000_000,
 ) -> None:
-    """Emulate a bus of servos on a pseudo-terminal until interrupted; prints the port's path."""
-    from firmware_bridge.errors import PortError
+    """Emulate motors until interrupted; prints the port or the channel to connect to."""
+    from firmware_bridge.errors import BridgeError
+    from firmware_bridge.protocols import LineOptions, load_protocols
 
-    if protocol != "dynamixel":
-        _usage(f"protocol {protocol!r} is not known (known: dynamixel)")
+    known = load_protocols()
+    if protocol not in known:
+        _usage(f"protocol {protocol!r} is not known (known: {', '.join(known)})")
+    if interface != CAN_INTERFACE:
+        _usage(f"interface {interface!r} cannot be emulated on (known: {CAN_INTERFACE})")
+    if plant not in PLANTS:
+        _usage(f"plant {plant!r} is not known (known: {', '.join(PLANTS)})")
+    line = LineOptions(link, baud, channel)
     try:
-        robot = make_robot(plant, joints, link, baud)
+        emulation = make_emulation(known[protocol], plant, joints, line)
     except ValueError as error:
         _usage(str(error))
-    except PortError as error:
+    except BridgeError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(1) from error
-    print(robot.endpoint.path, flush=True)
-    _serve(robot)
+    print(emulation.address, flush=True)
+    _serve(emulation)
 
 
-def make_robot(plant: str, joints: int, link: Path | None, baud: int) -> EmulatedRobot:
-    """Build servos, line and plant; raises ``ValueError`` for an unknown plant, ``PortError``."""
-    from firmware_bridge.emulation.chains import plain_chain, viperx_chain
-    from firmware_bridge.emulation.paced_pty import PacedPty
+def make_emulation(spec: ProtocolSpec, plant: str, joints: int, line: Any) -> Emulation:
+    """Devices of ``spec`` in front of a plant; raises ``ValueError`` or ``PortError``."""
     from firmware_bridge.emulation.plant import FirstOrderPlant
-    from firmware_bridge.emulation.robot import EmulatedRobot
 
-    if plant == "simple":
-        return EmulatedRobot(FirstOrderPlant(joints), plain_chain(joints), PacedPty(baud, link))
-    if plant == "viperx":
-        robot = EmulatedRobot(_viperx_plant(), viperx_chain(), PacedPty(baud, link))
-        robot.hold()  # limp, it would have fallen before the first client comes
-        return robot
-    raise ValueError(f"plant {plant!r} is not known (known: simple, viperx)")
+    body: Plant = FirstOrderPlant(joints) if plant == "simple" else _viperx_plant()
+    return spec.make_emulation(body, plant, line)
 
 
 def _viperx_plant() -> Plant:
@@ -63,8 +70,8 @@ def _viperx_plant() -> Plant:
     return plant  # type: ignore[no-any-return]
 
 
-def _serve(robot: EmulatedRobot) -> None:
-    """Run until SIGTERM or SIGINT; the link goes with the port."""
+def _serve(emulation: Emulation) -> None:
+    """Run until SIGTERM or SIGINT; the port goes with it."""
     stopped = False
 
     def stop(*_: object) -> None:
@@ -75,9 +82,9 @@ def _serve(robot: EmulatedRobot) -> None:
         signal.signal(number, stop)
     try:
         while not stopped:
-            robot.run_until(time.monotonic_ns() + TURN_NS)
+            emulation.run_until(time.monotonic_ns() + TURN_NS)
     finally:
-        robot.endpoint.close()
+        emulation.close()
 
 
 def _usage(message: str) -> None:

@@ -1,0 +1,98 @@
+"""Protocols by name: what each can do, its joint bus, and its emulated devices.
+
+Found by the entry points ``oat_edge.protocols``, so that other packages can add theirs; a broken
+one warns and takes no other down.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Protocol
+
+from firmware_bridge.bus import JointBus
+from firmware_bridge.emulation.plant import Plant
+from firmware_bridge.joint_map import JointMap
+
+GROUP = "oat_edge.protocols"
+
+
+class Emulation(Protocol):
+    """Emulated devices, their line and their plant."""
+
+    @property
+    def address(self) -> str:
+        """What a client opens: a tty's path, or "interface:channel"."""
+
+    def run_until(self, deadline_ns: int) -> None:
+        """Run until the monotonic time ``deadline_ns``."""
+
+    def close(self) -> None:
+        """Take the line away."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineOptions:
+    """The line of emulated devices: ``link`` and ``baud`` for a tty, ``channel`` for CAN."""
+
+    link: Path | None = None
+    baud: int = 1_000_000
+    channel: str = "oatcan"
+
+
+@dataclass(frozen=True, slots=True)
+class BusOptions:
+    """Common settings of a joint bus; None leaves a protocol's own default.
+
+    ``patience`` multiplies how long answers are waited for.
+    """
+
+    bitrate: int = 1_000_000
+    data_bitrate: int = 5_000_000
+    watchdog_ms: int | None = None
+    patience: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ProtocolSpec:
+    """One protocol. ``wire`` is "serial", "can" or "can-fd".
+
+    ``wire_us`` gives the time [us] that one cycle (all setpoints, all states) of so many joints
+    takes on the wire at the default rates: no bus can be faster. ``plan_hz`` is a sound rate for
+    seven joints. ``first_id`` is where ids of a plain chain start.
+    """
+
+    name: str
+    title: str
+    wire: str
+    plan_hz: int
+    watchdog: str
+    limits: str
+    first_id: int
+    wire_us: Callable[[int], float]
+    make_bus: Callable[[str, JointMap, BusOptions], JointBus]
+    make_emulation: Callable[[Plant, str, LineOptions], Emulation]
+
+    @property
+    def is_can(self) -> bool:
+        """Tell whether it runs on CAN."""
+        return self.wire != "serial"
+
+
+def load_protocols() -> dict[str, ProtocolSpec]:
+    """All protocols that are installed, by name."""
+    found: dict[str, ProtocolSpec] = {}
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        try:
+            spec = entry.load()
+        except Exception as error:  # somebody else's package: it must not take ours down
+            warnings.warn(f"protocol {entry.name} cannot be loaded: {error}", stacklevel=2)
+            continue
+        if isinstance(spec, ProtocolSpec):
+            found[spec.name] = spec
+        else:
+            warnings.warn(f"protocol {entry.name} is no ProtocolSpec", stacklevel=2)
+    return found

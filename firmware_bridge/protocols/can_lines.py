@@ -1,0 +1,211 @@
+"""The protocols on CAN that come with this package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from firmware_bridge.bus import JointBus
+from firmware_bridge.can_bus.bit_time import INTERMISSION_BITS, BitRates, frame_bits
+from firmware_bridge.can_bus.frame import CanFrame
+from firmware_bridge.emulation.can_motor import CanMotor
+from firmware_bridge.emulation.can_robot import EmulatedCanRobot
+from firmware_bridge.emulation.plant import Plant
+from firmware_bridge.errors import PortError
+from firmware_bridge.joint_map import JointMap
+from firmware_bridge.protocols import BusOptions, Emulation, LineOptions, ProtocolSpec
+from firmware_bridge.transports.can_port import PythonCanPort
+
+RATES = BitRates()
+ANSWER_QUEUE = 1000
+TYPICAL = bytes.fromhex("3f1aa50c7e9344d2") * 8  # data with as few stuff bits as real values have
+
+
+@dataclass(frozen=True, slots=True)
+class CanEmulation:
+    """An ``Emulation`` on a simulated CAN bus."""
+
+    robot: EmulatedCanRobot
+
+    @property
+    def address(self) -> str:
+        """Interface and channel."""
+        return f"oatcan:{self.robot.client.channel}"
+
+    def run_until(self, deadline_ns: int) -> None:
+        """Run until the monotonic time ``deadline_ns``."""
+        self.robot.run_until(deadline_ns)
+
+    def close(self) -> None:
+        """Leave the bus."""
+        self.robot.close()
+
+
+def _emulation(
+    make_motor: Callable[[int], CanMotor],
+) -> Callable[[Plant, str, LineOptions], Emulation]:
+    def make(plant: Plant, arm: str, line: LineOptions) -> Emulation:
+        from firmware_bridge.can_bus.client import BusClient, ControllerSettings
+
+        motors = [make_motor(joint) for joint in range(len(plant.position_rad))]
+        client = BusClient(line.channel, ControllerSettings(queue_length=ANSWER_QUEUE))
+        client.open()
+        robot = EmulatedCanRobot(plant, motors, client)
+        if arm != "simple":
+            robot.motion.hold()
+        return CanEmulation(robot)
+
+    return make
+
+
+def can_port(address: str, options: BusOptions, fd: bool) -> PythonCanPort:
+    """A port from "interface:channel"; raises ``PortError`` for another form."""
+    interface, colon, channel = address.partition(":")
+    if not colon or not interface or not channel:
+        raise PortError(f"port {address!r} is not interface:channel, as in socketcan:can0")
+    return PythonCanPort(interface, channel, options.bitrate, options.data_bitrate if fd else None)
+
+
+def _wire_us(frames: Sequence[CanFrame], shared: Sequence[CanFrame] = ()) -> Callable[[int], float]:
+    """Time of frames that every joint needs, and of those that all joints share."""
+
+    def time_us(joints: int) -> float:
+        ns = sum(map(_frame_ns, frames)) * joints + sum(map(_frame_ns, shared))
+        return ns / 1000.0
+
+    return time_us
+
+
+def _frame_ns(frame: CanFrame) -> int:
+    gap_ns = INTERMISSION_BITS * 1_000_000_000 // RATES.nominal
+    return RATES.duration_ns(frame_bits(frame)) + gap_ns
+
+
+def _classic(can_id: int, length: int, remote: bool = False) -> CanFrame:
+    return CanFrame(can_id, TYPICAL[:length], remote=remote)
+
+
+def _fd(can_id: int, length: int) -> CanFrame:
+    return CanFrame(can_id, TYPICAL[:length], can_id > 0x7FF, fd=True, switch_rate=True)
+
+
+def _odrive_bus(address: str, joints: JointMap, options: BusOptions) -> JointBus:
+    from firmware_bridge.odrive import ODriveConfig, odrive_bus
+
+    config = ODriveConfig(
+        joints,
+        watchdog_ms=options.watchdog_ms or 0,
+        reply_timeout_us=4000 * options.patience,
+        read_budget_us=9000 * options.patience,
+    )
+    return odrive_bus(can_port(address, options, fd=False), config)
+
+
+def _odrive_axis(joint: int) -> CanMotor:
+    from firmware_bridge.emulation.odrive_axis import ODriveAxis
+
+    return ODriveAxis(joint, joint)
+
+
+def _damiao_bus(address: str, joints: JointMap, options: BusOptions) -> JointBus:
+    from firmware_bridge.damiao import DamiaoConfig, damiao_bus
+
+    config = DamiaoConfig(
+        joints,
+        watchdog_ms=options.watchdog_ms or 0,
+        reply_timeout_us=4000 * options.patience,
+        read_budget_us=9000 * options.patience,
+    )
+    return damiao_bus(can_port(address, options, fd=False), config)
+
+
+def _damiao_motor(joint: int) -> CanMotor:
+    from firmware_bridge.emulation.damiao_motor import DamiaoMotor
+
+    return DamiaoMotor(joint, joint + 1)
+
+
+def _moteus_bus(address: str, joints: JointMap, options: BusOptions) -> JointBus:
+    from firmware_bridge.moteus import MoteusConfig, moteus_bus
+
+    config = MoteusConfig(
+        joints,
+        watchdog_ms=100 if options.watchdog_ms is None else options.watchdog_ms,
+        reply_timeout_us=2000 * options.patience,
+        read_budget_us=5000 * options.patience,
+    )
+    return moteus_bus(can_port(address, options, fd=True), config)
+
+
+def _moteus_servo(joint: int) -> CanMotor:
+    from firmware_bridge.emulation.moteus_servo import MoteusServo
+
+    return MoteusServo(joint, joint + 1)
+
+
+def _cia402_bus(address: str, joints: JointMap, options: BusOptions) -> JointBus:
+    from firmware_bridge.cia402 import Cia402Config, cia402_bus
+
+    config = Cia402Config(
+        joints,
+        watchdog_ms=100 if options.watchdog_ms is None else options.watchdog_ms,
+        reply_timeout_us=4000 * options.patience,
+        read_budget_us=9000 * options.patience,
+    )
+    return cia402_bus(can_port(address, options, fd=False), config)
+
+
+def _cia402_drive(joint: int) -> CanMotor:
+    from firmware_bridge.emulation.cia402_drive import Cia402Drive
+
+    return Cia402Drive(joint, joint + 1)
+
+
+ODRIVE = ProtocolSpec(
+    name="odrive",
+    title="ODrive CANSimple, firmware 0.5 and 0.6",
+    wire="can",
+    plan_hz=200,
+    watchdog="in the axis, set by its maker's tool: goes idle",
+    limits="velocity and current limits in the axis",
+    first_id=0,
+    wire_us=_wire_us([_classic(0x0C, 8), _classic(0x09, 8, remote=True), _classic(0x09, 8)]),
+    make_bus=_odrive_bus,
+    make_emulation=_emulation(_odrive_axis),
+)
+DAMIAO = ProtocolSpec(
+    name="damiao",
+    title="Damiao MIT mode",
+    wire="can",
+    plan_hz=250,
+    watchdog="communication timeout: lets go (off unless asked for)",
+    limits="ranges of position, velocity and torque in the motor",
+    first_id=1,
+    wire_us=_wire_us([_classic(0x01, 8), _classic(0x11, 8)]),
+    make_bus=_damiao_bus,
+    make_emulation=_emulation(_damiao_motor),
+)
+MOTEUS = ProtocolSpec(
+    name="moteus",
+    title="mjbots moteus registers",
+    wire="can-fd",
+    plan_hz=500,
+    watchdog="in every command: holds still, latched until enabled again",
+    limits="position bounds in the servo",
+    first_id=1,
+    wire_us=_wire_us([_fd(0x8001, 24), _fd(0x100, 20)]),
+    make_bus=_moteus_bus,
+    make_emulation=_emulation(_moteus_servo),
+)
+CIA402 = ProtocolSpec(
+    name="cia402",
+    title="CANopen CiA 402, cyclic synchronous position",
+    wire="can",
+    plan_hz=250,
+    watchdog="heartbeat of the host: quick stop, and holds",
+    limits="software limits in the drive",
+    first_id=1,
+    wire_us=_wire_us([_classic(0x201, 6), _classic(0x181, 8)], [CanFrame(0x80)]),
+    make_bus=_cia402_bus,
+    make_emulation=_emulation(_cia402_drive),
+)
