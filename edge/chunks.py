@@ -72,18 +72,33 @@ class Follower:
         """Take over to ``chunk`` now.
 
         From rest it begins now; another decode of the followed plan keeps to that plan's time. A
-        longer decode of the same tokens goes on where the shorter one was.
+        longer decode of the same tokens goes on where the shorter one was. A chunk so late that it
+        would end before the followed one does is passed over: its own tail is about to come.
         """
         followed = self.chunk
         if followed is None:
-            chunk = replace(chunk, waited_ns=max(0, now_ns - chunk.observed_ns))
+            begun = replace(chunk, waited_ns=max(0, now_ns - chunk.observed_ns))
+            self._fades = [(begun, now_ns)]
         elif followed.plan == chunk.plan:
-            chunk = replace(chunk, waited_ns=followed.waited_ns)
-        if followed is not None and (followed.plan, followed.prefix) == (chunk.plan, chunk.prefix):
-            self._fades[-1] = (chunk, self._fades[-1][1])
+            self._refine(replace(chunk, waited_ns=followed.waited_ns), now_ns)
+        elif chunk.end_ns + chunk.step_ns >= followed.end_ns:
+            self._fade_in(chunk, now_ns)
+
+    def _refine(self, chunk: Chunk, now_ns: int) -> None:
+        followed, switched_ns = self._fades[-1]
+        if followed.prefix == chunk.prefix:
+            self._fades[-1] = (chunk, switched_ns)
         else:
-            self._forget_faded(now_ns)
-            self._fades.append((chunk, now_ns))
+            self._fade_in(chunk, now_ns)
+
+    def _fade_in(self, chunk: Chunk, now_ns: int) -> None:
+        """Fade in over all that is followed, and drop what newer chunks have wholly replaced."""
+        faded = [
+            index
+            for index, (_, switched_ns) in enumerate(self._fades)
+            if self._weight(switched_ns, now_ns) >= 1.0
+        ]
+        self._fades = [*self._fades[max(faded, default=0) :], (chunk, now_ns)]
 
     def clear(self) -> None:
         """Follow nothing."""
@@ -106,13 +121,6 @@ class Follower:
     def _weight(self, switched_ns: int, now_ns: int) -> float:
         faded = (now_ns - switched_ns) / self._blend_ns if self._blend_ns else 1.0
         return smoothstep(min(faded, 1.0))
-
-    def _forget_faded(self, now_ns: int) -> None:
-        """Drop what newer chunks have wholly replaced."""
-        for index in range(len(self._fades) - 1, 0, -1):
-            if self._weight(self._fades[index][1], now_ns) >= 1.0:
-                del self._fades[:index]
-                return
 
 
 class Ramp:

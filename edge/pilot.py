@@ -131,8 +131,11 @@ class Pilot:
 
     def _take_chunk(self, now_ns: int) -> None:
         chunk = self._requests.answer(now_ns)
-        if chunk is not None and self._mode is Mode.POLICY:
-            self._follower.accept(chunk, now_ns)
+        if chunk is None or self._mode is not Mode.POLICY:
+            return
+        if self._follower.chunk is None:
+            self._requests.begin(chunk.plan)
+        self._follower.accept(chunk, now_ns)
 
     def _ask_for_plan(self, now_ns: int) -> None:
         """Ask when a plan is due, first of all: the planner works while this tick goes on.

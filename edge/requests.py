@@ -51,6 +51,11 @@ class PlanRequests:
         self._waiting = False
         self._starts.clear()
 
+    def begin(self, plan: int) -> None:
+        """Motion begins with this plan: later ones, asked for at standstill, do not fit it."""
+        self._starts = {plan: self._starts[plan]}
+        self._waiting = False
+
     def announce(self, now_ns: int) -> None:
         """Tell the planner that the first request of a motion is about to come."""
         self._first_ns = now_ns + NOTICE_NS

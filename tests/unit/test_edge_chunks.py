@@ -5,7 +5,7 @@ import pytest
 
 from edge.chunks import Chunk, Follower, Ramp, minimum_jerk, smoothstep
 
-STEP_NS = 20_000_000
+STEP_NS, TICK_NS = 20_000_000, 5_000_000
 T0 = 1_000_000_000_000
 
 
@@ -115,6 +115,27 @@ def test_a_chunk_that_comes_while_another_fades_in_makes_no_jump(plan: int) -> N
     np.testing.assert_array_equal(follower.reference(middle_ns), before)
     end_ns = T0 + 7 * STEP_NS
     np.testing.assert_allclose(follower.reference(end_ns), line(offset=-4.0).reference(end_ns))
+
+
+def test_a_late_chunk_that_would_end_first_waits_for_its_tail() -> None:
+    follower = Follower(blend_ns=0)
+    follower.accept(line(1), T0)
+    late = Chunk(2, T0 + 2 * STEP_NS, STEP_NS, 8, line(offset=1.0).knots_rad[:5])
+    now_ns = T0 + 4 * STEP_NS
+    follower.accept(late, now_ns)
+    assert follower.chunk is not None
+    assert follower.chunk.plan == 1
+    follower.accept(line(2, T0 + 2 * STEP_NS, offset=1.0), now_ns)
+    assert follower.chunk.plan == 2
+    assert follower.has_reference(T0 + 10 * STEP_NS - 1)
+
+
+def test_a_chunk_that_ends_as_the_followed_one_does_takes_over() -> None:
+    follower = Follower(blend_ns=0)
+    follower.accept(line(1), T0)
+    on_time = Chunk(2, T0 + 4 * STEP_NS - TICK_NS // 2, STEP_NS, 8, line().knots_rad[:5])
+    follower.accept(on_time, T0 + 4 * STEP_NS)
+    assert follower.chunk is on_time
 
 
 def test_the_first_chunk_after_nothing_is_followed_at_once() -> None:

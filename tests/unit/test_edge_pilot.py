@@ -18,7 +18,7 @@ from edge.report import LimitAudit
 from edge.safety import Limits
 from edge.shared_memory import Mailbox, Record
 from tests.edge_desk import Desk
-from tests.edge_parts import TICK_NS, lost
+from tests.edge_parts import STEP_NS, TICK_NS, lost
 
 Planner = Callable[[Record], None]
 
@@ -154,6 +154,26 @@ def test_chunks_of_all_tokens_are_followed_as_full_and_others_as_prefix(story: S
     story.planner = story.answer_by(prefix=2)
     story.until(Rung.PREFIX)
     assert int(story.ticks[-1]["prefix"]) == 2
+
+
+def test_a_plan_that_took_long_at_standstill_is_followed_from_its_start(story: Story) -> None:
+    """Entered at the index due by then, the arm would leap after a motion that it has not made."""
+    waiting: list[Record] = []
+    story.go(10)
+    story.mode, story.planner = Mode.POLICY, lambda request: waiting.append(request.copy())
+    story.go(24)  # long enough to be overdue, and to be asked for once more
+    assert len(waiting) > 1
+    story.answer(waiting[0], step_rad=0.2)
+    story.planner = lambda request: None
+    began = story.bus.position_rad.copy()
+    story.go(1)
+    assert story.rung is Rung.FULL
+    reference = story.ticks[-1]["reference"]
+    ahead = story.pilot._filter.delay_ns / STEP_NS
+    np.testing.assert_allclose(reference, began + 0.2 * np.sin(1 / 3) * ahead, atol=1e-6)
+    story.answer(waiting[1], step_rad=-0.2)
+    story.go(1)
+    assert int(story.ticks[-1]["plan"]) == int(waiting[0]["plan"])
 
 
 def test_without_a_planner_the_arm_goes_down_the_ladder_and_up_again_with_one(

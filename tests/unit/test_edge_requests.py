@@ -123,6 +123,21 @@ def test_the_answer_to_the_first_of_two_requests_leaves_the_second_overdue(desk:
     assert desk.requests.overdue(int(second["deadline_ns"]) + 1)
 
 
+def test_once_motion_has_begun_plans_asked_for_at_standstill_do_not_count(desk: Desk) -> None:
+    first = desk.ask()
+    desk.observe(6)
+    second = desk.ask()
+    desk.answer(first)
+    begun = desk.requests.answer(desk.now_ns)
+    assert begun is not None
+    desk.requests.begin(begun.plan)
+    assert not desk.requests.overdue(int(second["deadline_ns"]) + 1)
+    desk.answer(second)
+    assert desk.requests.answer(desk.now_ns) is None
+    desk.answer(first, prefix=2)
+    assert desk.requests.answer(desk.now_ns) is not None
+
+
 def test_the_next_plan_is_due_at_the_tick_nearest_to_the_end_of_the_executed_part(
     desk: Desk,
 ) -> None:
