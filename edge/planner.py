@@ -21,8 +21,9 @@ from edge.records import Channels, chunk_dtype, plan_dtype, request_dtype
 from edge.shared_memory import Record
 from edge.throttling import FREE, Throttle
 
-REHEARSAL_LEAD_NS = NS_PER_MS  # a rehearsal ends so long before the request it is for
-REHEARSAL_SPREAD = 1.5  # and may take so much longer than a usual plan
+REHEARSAL_LEAD_NS = NS_PER_MS  # a rehearsal has its whole plan behind it so long before
+REHEARSAL_SPREAD = 1.5  # and may take so much longer than usual
+HUSH_NS = 300_000  # so long before the request nothing is begun any more
 LOOK_OUT_NS = 3 * NS_PER_MS  # how long an expected request is looked out for
 
 
@@ -139,7 +140,7 @@ class Planner:
         return self._expected_ns - plan_ns - REHEARSAL_LEAD_NS
 
     def rehearse(self) -> Record | None:
-        """Run a plan for nobody, then look out for the request that is expected now.
+        """Run a plan for nobody, stay warm, and look out for the request that is expected now.
 
         After a third of a second of other work the caches are cold and the core may sleep: a first
         token then takes thrice its time. Returns the request if it came during the look-out.
@@ -149,9 +150,19 @@ class Planner:
         for _ in range(self._tokens):
             self._engine.next_token()
         self._engine.decode_full(self._tokens)
-        self._engine.decode(self._tokens)
-        while self._clock() < expected_ns + LOOK_OUT_NS:
+        request = None
+        while request is None and self._clock() < expected_ns + LOOK_OUT_NS:
+            if self._clock() < expected_ns - self._shortest_plan_ns() - HUSH_NS:
+                self._run_shortest_plan()
             request = self._channels.request.take()
-            if request is not None:
-                return request
-        return None
+        return request
+
+    def _shortest_plan_ns(self) -> int:
+        profile = self._model.profile
+        shortest_ns = profile.prefill_ns + profile.token_ns[0] + profile.decode_ns
+        return round(self._model.factor * shortest_ns)
+
+    def _run_shortest_plan(self) -> None:
+        self._engine.prefill(self._features)
+        self._engine.next_token()
+        self._engine.decode(1)
