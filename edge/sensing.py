@@ -59,10 +59,6 @@ class History:
         self._samples[:-1] = self._samples[1:]
         self._samples[-1] = sample
 
-    def fill(self, sample: Float64Array) -> None:
-        """Forget the past: as if ``sample`` had been there all along."""
-        self._samples[:] = sample
-
     def write(self, into: Float32Array) -> None:
         """Copy the observation steps, shape (steps, size)."""
         into[:] = self._samples[:: self._stride]
@@ -88,8 +84,11 @@ class Sensing:
         }
 
     def read(self) -> Reading:
-        """Read the joints."""
-        return self._joints.read()
+        """Read the joints, then whatever the trackers have sent meanwhile."""
+        reading = self._joints.read()
+        for tracker in self._trackers:
+            tracker.poll()
+        return reading
 
     def update(self, reading: Reading, command_rad: Float64Array, now_ns: int) -> Stop | None:
         """Take in this tick's samples; a Stop names what is missing, stale or not finite."""
@@ -102,12 +101,12 @@ class Sensing:
         age_ns = now_ns - state.stamp_ns
         if age_ns > self._max_age_ns:
             return Stop(f"joint state is {age_ns / NS_PER_MS:.0f} ms old: {reading.fault}")
-        return self._non_finite(STATE_KEY, state.position_rad) or self._poll_trackers(now_ns)
+        return self._non_finite(STATE_KEY, state.position_rad) or self._track(now_ns)
 
-    def _poll_trackers(self, now_ns: int) -> Stop | None:
+    def _track(self, now_ns: int) -> Stop | None:
         stop = None
         for tracker, max_age_ns in zip(self._trackers, self._tracker_age_ns, strict=True):
-            sample = tracker.poll()
+            sample = tracker.latest
             if sample is None:
                 stop = stop or Stop(f"{tracker.key}: nothing received yet")
                 continue
