@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from edge.commands.bench_motion import seams
+from edge.commands.bench_motion import anytime, seams
+from edge.commands.options import whole_numbers
 
 ENOUGH_FOR_P99 = 300
 
@@ -76,7 +77,7 @@ def deadline(
 
     loaded = load_robot(robot)
     path = find_bundle(bundle or loaded.bundle)
-    budgets = _whole_numbers("--budgets-us", budgets_us)
+    budgets = whole_numbers("--budgets-us", budgets_us)
     with session_directory() as directory:
         rows = run(loaded, path, directory, budgets, stress.split(","), plans)
     if as_json:
@@ -85,16 +86,6 @@ def deadline(
     from edge.commands.benchmarks.tables import print_rows
 
     print_rows(rows, "plans and their deadlines")
-
-
-def _whole_numbers(option: str, text: str) -> list[int]:
-    """Positive whole numbers from a comma-separated option. Raises UsageError naming it."""
-    from edge.errors import UsageError
-
-    parts = text.split(",")
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise UsageError(f"{option} is {text!r}, allowed are positive whole numbers, by comma")
-    return [int(part) for part in parts]
 
 
 @bench_app.command()
@@ -126,3 +117,4 @@ def loop(
 
 
 bench_app.command()(seams)
+bench_app.command()(anytime)

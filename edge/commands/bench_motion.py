@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from edge.commands.options import whole_numbers
 
 if TYPE_CHECKING:
     from edge.commands.benchmarks.seam_replay import Replay
@@ -50,6 +52,59 @@ def seams(
 
         print_seams(report)
     raise typer.Exit(0 if report["within_limits"] else 1)
+
+
+def anytime(
+    task: Annotated[str, typer.Option(help="What the policy is asked to do.")] = "viperx-lift",
+    budgets_us: Annotated[str, typer.Option(help="Comma-separated.")] = (
+        "400,800,1200,1600,2400,3200"
+    ),
+    episodes: Annotated[int, typer.Option(min=1, max=10_000, help="Per budget and policy.")] = 50,
+    slowdown: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            max=10_000,
+            help="Every stage takes so many times as long as measured: a slower device.",
+        ),
+    ] = 1.0,
+    policies: Annotated[
+        str, typer.Option(help="Comma-separated: anytime, fixed, fixed-no-tail.")
+    ] = "anytime,fixed",
+    bundle: Annotated[str | None, typer.Option(help="A shipped bundle, or a directory.")] = None,
+    robot: Annotated[str, typer.Option(help="Whose rates, limits and engine.")] = "viperx",
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; one core each.")] = 2,
+    plot: Plot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Success against the planner's budget: the longest prefix that fits, or all tokens late.
+
+    The runtime's own planner, seam, ladder and safety filter in simulated time, in front of the
+    simulated plant. A plan takes the CPU time that its engine calls took as they ran, times
+    --slowdown.
+    """
+    from edge.commands.benchmarks.anytime import Setup, bench_anytime, check_setup
+    from edge.commands.bundles import find_bundle
+    from edge.robot import load_robot
+
+    setup = Setup(robot, find_bundle(bundle or load_robot(robot).bundle), task, slowdown)
+    check_setup(setup)
+    budgets = whole_numbers("--budgets-us", budgets_us)
+    report = bench_anytime(setup, policies.split(","), budgets, episodes, workers)
+    if as_json:
+        print(json.dumps(report))
+    else:
+        from edge.commands.benchmarks.anytime_table import print_anytime
+
+        print_anytime(report)
+    if plot is not None:
+        _save(plot, lambda: _draw_anytime(plot, report))
+
+
+def _draw_anytime(path: Path, report: dict[str, Any]) -> None:
+    from edge.commands.plots.anytime_figure import save_anytime_figure
+
+    save_anytime_figure(report, path)
 
 
 def _draw_seam(path: Path, replays: list[Replay], robot: Robot) -> None:

@@ -1,0 +1,138 @@
+"""The planner in simulated time: its own code, on a clock that counts what its work really took.
+
+The work is timed as it runs, as CPU time where an engine works in the calling thread: what other
+processes take of the core is no property of a planner. Times ``slowdown``, it is what the work
+would take on a device so many times slower. A chunk reaches the servo when that time is over.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from edge.bundle import Manifest
+from edge.engines import Engine, Float32Array
+from edge.latency import Samples
+from edge.planner import Planner
+from edge.profiling import measure
+from edge.records import Channels
+from edge.shared_memory import Mailbox, Record
+
+IN_CALLING_THREAD = ("ort",)
+PROFILE_PLANS = 60
+
+Clock = Callable[[], int]
+
+
+def work_clock(engine: str) -> Clock:
+    """What the named engine's work is timed by, ns."""
+    return time.thread_time_ns if engine in IN_CALLING_THREAD else time.monotonic_ns
+
+
+class DeviceClock:
+    """Simulated time of a device that is ``slowdown`` times slower: it runs while work is done."""
+
+    def __init__(self, work: Clock, slowdown: float) -> None:
+        self._work = work
+        self._slowdown = slowdown
+        self.set(0)
+
+    def set(self, now_ns: int) -> None:
+        """It is ``now_ns`` now."""
+        self._start_ns = now_ns
+        self._origin_ns = self._work()
+
+    def __call__(self) -> int:
+        return self._start_ns + round((self._work() - self._origin_ns) * self._slowdown)
+
+
+def profile_device(engine: Engine, manifest: Manifest, clock: DeviceClock) -> Samples:
+    """Stage durations on the device that the clock stands for, as the planner measures them."""
+    return measure(engine, manifest, PROFILE_PLANS, clock)
+
+
+class FixedPlanner(Planner):
+    """Always all tokens, whatever the deadline: what a policy without prefixes has to do."""
+
+    def _generate(self) -> int:
+        for index in range(self._tokens):
+            self._time_token(index)
+        return self._tokens
+
+
+class TaillessPlanner(FixedPlanner):
+    """As ``FixedPlanner``, and a chunk ends where its successor is due: nothing is left to tide
+    over a late one, so the arm stops."""
+
+    keep: int
+
+    def _publish(self, actions: Float32Array, prefix: int) -> None:
+        super()._publish(actions[: self.keep], prefix)
+
+
+class DelayedMailbox(Mailbox):
+    """Hands over what was posted at the time it was posted at, by the poster's clock."""
+
+    def __init__(self, path: Path, like: Mailbox, clock: Clock) -> None:
+        super().__init__(path, like.dtype)
+        self._clock = clock
+        self._posted: list[tuple[int, Record]] = []
+
+    def post(self, record: Record) -> None:
+        """Keep a copy until ``deliver``."""
+        self._posted.append((self._clock(), record.copy()))
+
+    def deliver(self, now_ns: int) -> None:
+        """Post everything up to a time, in order."""
+        while self._posted and self._posted[0][0] <= now_ns:
+            super().post(self._posted.pop(0)[1])
+
+
+class SimulatedPlanner:
+    """The planner process: takes the newest request as soon as it has finished the one before."""
+
+    def __init__(
+        self,
+        planner: Planner,
+        engine: Engine,
+        channels: Channels,
+        chunks: DelayedMailbox,
+        clock: DeviceClock,
+        manifest: Manifest,
+        tick_ns: int,
+    ) -> None:
+        self._planner = planner
+        self._engine = engine
+        self._requests = channels.request
+        self._chunks = chunks
+        self._clock = clock
+        self._tokens = manifest.tokenizer.tokens
+        self._tick_ns = tick_ns
+        self._free_ns = 0
+
+    def deliver(self, now_ns: int) -> None:
+        """What the servo finds in the mailbox at this tick."""
+        self._chunks.deliver(now_ns)
+
+    def work(self, now_ns: int) -> None:
+        """Begin on a request in this tick, if there is one and the planner is free before it ends.
+
+        The engine has run such a plan just before, as it has after a rehearsal.
+        """
+        if self._free_ns >= now_ns + self._tick_ns:
+            return
+        request = self._requests.take()
+        if request is None:
+            return
+        if int(request["plan"]):
+            self._rehearse(request)
+        self._clock.set(max(now_ns, self._free_ns))
+        self._planner.answer(request)
+        self._free_ns = self._clock()
+
+    def _rehearse(self, request: Record) -> None:
+        self._engine.prefill(request["features"])
+        for _ in range(self._tokens):
+            self._engine.next_token()
+        self._engine.decode(self._tokens)

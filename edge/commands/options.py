@@ -1,0 +1,13 @@
+"""Values of options that several commands take."""
+
+from __future__ import annotations
+
+
+def whole_numbers(option: str, text: str) -> list[int]:
+    """Positive whole numbers from a comma-separated option. Raises UsageError naming it."""
+    from edge.errors import UsageError
+
+    parts = text.split(",")
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise UsageError(f"{option} is {text!r}, allowed are positive whole numbers, by comma")
+    return [int(part) for part in parts]
