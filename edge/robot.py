@@ -210,8 +210,8 @@ def load_robot(
     _replace(data, path, "trackers", "socket", sockets or {})
     data["planner"] = data.get("planner", {}) | (planner or {})
     data["buses"] = {name: part | (bus or {}) for name, part in data["buses"].items()}
-    robot = parse_robot(data, path)
-    return robot.model_copy(update={"bundle_policy": robot.bundle_policy.resolved(folder, path)})
+    robot, keys = parse_robot(data, path), f"{path}: bundle_policy.keys"
+    return robot.model_copy(update={"bundle_policy": robot.bundle_policy.resolved(folder, keys)})
 
 
 def _calibrated(data: dict[str, Any], path: str, file: Path) -> dict[str, Any]:

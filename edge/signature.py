@@ -22,7 +22,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from edge.bundle import MANIFEST, SIGNATURE, Bundle, load, read_file, refused
-from edge.errors import ConfigError, EngineError
+from edge.errors import BundleError, ConfigError
 from edge.schema import Strict
 
 KEY_BYTES, SIGNATURE_BYTES = 32, 64
@@ -55,7 +55,7 @@ class BundlePolicy(Strict):
         try:
             keys = tuple(read_key(key, folder) for key in self.keys)
         except ConfigError as error:
-            raise ConfigError(f"{origin}: bundle_policy.keys: {error}") from error
+            raise ConfigError(f"{origin}: {error}") from error
         return self.model_copy(update={"keys": keys})
 
 
@@ -100,8 +100,8 @@ def admit(bundle: Bundle, policy: BundlePolicy) -> SignatureState:
 
     ``untrusted``: a right signature, but the policy has no keys to compare with. ``unchecked``: the
     same where ``cryptography`` is missing. Raises BundleError naming ``manifest.sig`` if it is
-    wrong, by a key that is not among the policy's, or missing although required, and EngineError
-    if the policy demands a check and ``cryptography`` is missing.
+    wrong, by a key that is not among the policy's, or missing although required, or if
+    the policy demands a check that wants the package ``cryptography``, which is missing.
     """
     if not (bundle.path / SIGNATURE).is_symlink() and not (bundle.path / SIGNATURE).exists():
         if policy.signature == "required":
@@ -115,6 +115,11 @@ def admit(bundle: Bundle, policy: BundlePolicy) -> SignatureState:
         return "unchecked"
     _verify(bundle, made)
     return "trusted" if policy.keys else "untrusted"
+
+
+def signer(bundle: Bundle) -> str | None:
+    """The key in base64 that claims to have signed; nothing is checked but the file's shape."""
+    return to_base64(_read(bundle).key) if (bundle.path / SIGNATURE).exists() else None
 
 
 def read_key(text: str, folder: Path = Path()) -> str:
@@ -174,7 +179,7 @@ def _checkable(needed: bool) -> bool:
         import cryptography.hazmat.primitives.asymmetric.ed25519  # noqa: F401
     except ImportError as error:
         if needed:
-            raise EngineError(
+            raise BundleError(
                 "bundle_policy names keys, and cryptography is missing: install oat-edge[sign]"
             ) from error
         return False

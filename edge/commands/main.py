@@ -8,6 +8,7 @@ import typer
 
 from edge.commands.bench import bench_app
 from edge.commands.build import build
+from edge.commands.bundle import bundle_app
 from edge.commands.bus import bus_app
 from edge.commands.calibrate import calibrate_app
 from edge.commands.doctor import doctor
@@ -29,6 +30,7 @@ app = typer.Typer(
 for command in (run, plot, train, export, build, doctor, emulate):
     app.command()(command)
 app.add_typer(bench_app, name="bench")
+app.add_typer(bundle_app, name="bundle")
 app.add_typer(bus_app, name="bus")
 app.add_typer(calibrate_app, name="calibrate")
 
