@@ -104,6 +104,7 @@ class Broker:
                 self._obey(client, datagram)
             except (ValueError, struct.error) as error:
                 self._refuse(client, f"datagram not understood: {error}")
+            if client.socket.fileno() < 0:  # refused
                 return
 
     def _obey(self, client: Client, datagram: bytes) -> None:

@@ -21,6 +21,7 @@ from firmware_bridge.can_bus.error_state import PASSIVE_LIMIT
 from firmware_bridge.can_bus.frame import CanFrame
 from firmware_bridge.can_bus.node import EventKind
 from firmware_bridge.can_bus.socketcan_errors import error_frame
+from firmware_bridge.can_bus.wakeup import Wakeup
 from firmware_bridge.errors import BridgeError
 
 NS_PER_S = 1_000_000_000
@@ -61,6 +62,7 @@ class OatCanBus(can.BusABC):
         self.receive_own_messages = bool(receive_own_messages)
         self._sent: deque[can.Message] = deque()
         self._received: deque[can.Message] = deque()
+        self._wakeup = Wakeup()
         self._epoch_s = time.clock_gettime(time.CLOCK_REALTIME) - time.monotonic()
         self._can_protocol = can.CanProtocol.CAN_FD if fd else can.CanProtocol.CAN_20
         self.channel_info = f"oatcan channel {channel}"
@@ -90,6 +92,7 @@ class OatCanBus(can.BusABC):
             raise can.CanOperationError(str(error), errno.ENODEV) from error
         if self.receive_own_messages:
             self._sent.append(msg)
+        self._wakeup.show(bool(self._received))
 
     def _recv_internal(self, timeout: float | None) -> tuple[can.Message | None, bool]:
         wait_ns = FOREVER_NS if timeout is None else round(timeout * NS_PER_S)
@@ -97,7 +100,9 @@ class OatCanBus(can.BusABC):
         while not self._received:
             if not self._collect(deadline_ns):
                 return None, False
-        return self._received.popleft(), False
+        message = self._received.popleft()
+        self._wakeup.show(bool(self._received))
+        return message, False
 
     def _collect(self, deadline_ns: int) -> bool:
         """Take in one frame or event by the deadline, and all that is there already."""
@@ -178,13 +183,14 @@ class OatCanBus(can.BusABC):
         self.client.purge()
 
     def fileno(self) -> int:
-        """Descriptor to wait on; ``recv`` may hold messages already collected besides."""
-        return self.client.fileno()
+        """Descriptor that is readable whenever ``recv`` may have a message."""
+        return self._wakeup.fileno(self.client.fileno(), bool(self._received))
 
     def shutdown(self) -> None:
         """Leave the bus."""
         super().shutdown()
         self.client.close()
+        self._wakeup.close()
 
 
 def _frame(msg: can.Message) -> CanFrame:
