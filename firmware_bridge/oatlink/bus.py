@@ -10,7 +10,7 @@ from firmware_bridge.messages import JointState, SafeSetpoint
 from firmware_bridge.oatlink import messages, units
 from firmware_bridge.oatlink.config import OatlinkConfig
 from firmware_bridge.oatlink.link import OatLink
-from firmware_bridge.oatlink.messages import LatchReason, State
+from firmware_bridge.oatlink.messages import State
 from firmware_bridge.oatlink.schedule import KnotSchedule
 from firmware_bridge.oatlink.watch import ControllerWatch, why
 from firmware_bridge.oatlink.wire import Frame, MessageType
@@ -19,15 +19,16 @@ from firmware_bridge.transports import Transport
 TIME_PERIOD_NS = 980_000_000
 TIME_BUDGET_NS = 2_000_000
 FIRST_STATE_NS = 1_000_000_000
-LOST_NS = 100_000_000  # silent for so long: ask who is there
+DOUBT_NS = 30_000_000  # no fresh state for so long: ask who is there
 PROBE_PERIOD_NS = 50_000_000
 
 
 class OatlinkBus:
     """Joints behind a controller that queues, checks and interpolates setpoints itself.
 
-    A setpoint is reached ``lead_us`` after its tick. ``read_state`` hands out the newest report;
-    its stamp is when the controller asked the motors. A controller that latched (silence, a motor
+    A setpoint is reached ``lead_us`` after its tick. The controller reports unasked, after each of
+    its motor cycles: ``read_state`` hands out the newest report, or waits for the next; its stamp
+    is when the controller asked the motors, up to a cycle before the call. A controller that latched (silence, a motor
     lost or at fault, an emergency stop) or rebooted makes ``write_setpoints`` raise
     ``DeviceError`` until ``enable``, which starts from the measured position.
     """
@@ -40,6 +41,7 @@ class OatlinkBus:
         self._schedule = KnotSchedule(config.period_us * 1000, config.lead_us * 1000, config.knots)
         self._armed = False
         self._returned_ns = 0
+        self._opened_ns = 0
         self._next_time_ns = 0
         self._next_probe_ns = 0
 
@@ -53,6 +55,7 @@ class OatlinkBus:
             self.watch.take_welcome(self._link.hello())
             self._prepare()
             self._await_first_state()
+            self._opened_ns = time.monotonic_ns()
         except BridgeError:
             self._transport.close()
             raise
@@ -82,17 +85,23 @@ class OatlinkBus:
         if start_ns >= self._next_time_ns:
             self._next_time_ns = start_ns + TIME_PERIOD_NS
             self._link.follow_clock(TIME_BUDGET_NS)
-        self._listen(start_ns)
-        while not self._has_news() and time.monotonic_ns() < deadline_ns:
-            self._listen(deadline_ns)
+        self._await_news(start_ns, deadline_ns)
         if self.watch.rebooted:
             self._recover()
         self._raise_fault()
         if not self._has_news() or self.watch.state is None:
-            self._probe(start_ns)
-            raise BusTimeout(self.watch.complaint("no fresh report from the controller"))
+            raise BusTimeout(self.watch.complaint("the controller has no fresh report"))
         self._returned_ns = self.watch.state.stamp_ns
         return self.watch.state
+
+    def _await_news(self, start_ns: int, deadline_ns: int) -> None:
+        """Listen until a new state is there; half-way, ask who is there if that takes long."""
+        self._listen(start_ns)
+        half_ns = (start_ns + deadline_ns) // 2
+        while not self._has_news() and (now_ns := time.monotonic_ns()) < deadline_ns:
+            if now_ns >= half_ns:
+                self._probe(now_ns)
+            self._listen(half_ns if now_ns < half_ns else deadline_ns)
 
     def _has_news(self) -> bool:
         return self.watch.state is not None and self.watch.state.stamp_ns > self._returned_ns
@@ -105,8 +114,9 @@ class OatlinkBus:
         self.watch.take(frame)
 
     def _probe(self, now_ns: int) -> None:
-        """A controller that fell silent may have rebooted: only HELLO reaches it then."""
-        if now_ns - self.watch.heard_ns > LOST_NS and now_ns >= self._next_probe_ns:
+        """Say HELLO: it reaches a controller that rebooted, and brings the name of a lost motor."""
+        quiet_ns = now_ns - max(self._returned_ns, self._opened_ns)
+        if quiet_ns > DOUBT_NS and now_ns >= self._next_probe_ns:
             self._next_probe_ns = now_ns + PROBE_PERIOD_NS
             self._link.ask_welcome()
 
@@ -118,9 +128,12 @@ class OatlinkBus:
         self._prepare()
 
     def _raise_fault(self) -> None:
-        telemetry = self.watch.telemetry
-        if telemetry is not None and telemetry.latch_reason == LatchReason.MOTOR_FAULT:
-            raise DeviceError(self.watch.complaint("the controller stopped: a motor is at fault"))
+        if not self.watch.has_motor_fault:
+            return
+        if self.watch.suspect is None:
+            self._link.ask_welcome()  # the name comes before the next reading
+            raise DeviceError("a motor is at fault, so the controller stopped")
+        raise DeviceError(f"motor {self.watch.suspect} is at fault, so the controller stopped")
 
     def write_setpoints(self, setpoint: SafeSetpoint) -> None:
         """Queue one setpoint, and the ones before it again; see ``JointBus.write_setpoints``."""
@@ -132,6 +145,10 @@ class OatlinkBus:
         self._link.send(MessageType.SETPOINTS, messages.pack_knots(times_us, knots))
 
     def _raise_unless_armed(self) -> None:
+        now_ns = time.monotonic_ns()
+        if not self._armed or now_ns - self.watch.heard_ns > DOUBT_NS:
+            self._listen(now_ns)  # it may have said long ago that it stopped
+        self._raise_fault()
         if not self._armed:
             raise DeviceError("the controller is not armed: enable first")
         telemetry = self.watch.telemetry

@@ -14,6 +14,8 @@ TARGETS = {
     "lm3s6965": ("lm3s6965.elf", "arm-none-eabi-gcc"),
     "host": ("oatlink-controller", "cc"),
     "library": ("liboatlink.so", "cc"),
+    "fuzz-controller": ("fuzz-controller", "cc"),
+    "fuzz-decoders": ("fuzz-decoders", "cc"),
 }
 BUILD_TIMEOUT_S = 120
 

@@ -26,6 +26,7 @@ class ControllerWatch:
         self.welcome: Welcome | None = None
         self.telemetry: Telemetry | None = None
         self.state: JointState | None = None
+        self.suspect: int | None = None  # motor that last fell silent or reported a fault
         self.config_crc = 0
         self.heard_ns = 0
         self.rebooted = False
@@ -52,6 +53,7 @@ class ControllerWatch:
         if self.welcome is not None and welcome.boot_id != self.welcome.boot_id:
             self.rebooted = True
         self.welcome = welcome
+        self.suspect = None if welcome.suspect == NO_SUSPECT else welcome.suspect
         self.config_crc = welcome.config_crc
         self.heard_ns = time.monotonic_ns()
 
@@ -59,6 +61,8 @@ class ControllerWatch:
         if telemetry is None or len(telemetry.position) != self._joints:
             return
         self.heard_ns = time.monotonic_ns()
+        if self.telemetry is None or telemetry.latch_reason != self.telemetry.latch_reason:
+            self.suspect = None  # who was it this time?
         self.telemetry = telemetry
         if telemetry.age_us is None:
             return
@@ -72,11 +76,14 @@ class ControllerWatch:
             telemetry.current.astype(float),
         )
 
-    def complaint(self, what: str) -> str:
-        """A fault in one line, with the motor under suspicion."""
-        if self.welcome is None or self.welcome.suspect == NO_SUSPECT:
-            return what
-        return f"{what}: motor {self.welcome.suspect} does not answer or reports a fault"
+    @property
+    def has_motor_fault(self) -> bool:
+        """Whether the controller latched because of one."""
+        return self.telemetry is not None and self.telemetry.latch_reason == LatchReason.MOTOR_FAULT
+
+    def complaint(self, otherwise: str) -> str:
+        """Who is silent, in one line."""
+        return otherwise if self.suspect is None else f"no answer from motor {self.suspect}"
 
 
 def why(telemetry: Telemetry) -> str:

@@ -166,7 +166,7 @@ static void ask(struct oat_motors *motors, uint64_t now_us)
     if (spec->writes) {
         uint32_t value = value_of(motors, step);
         for (size_t i = 0; i < spec->length; i++)
-            oat_servo_put_u8(packet, i < sizeof value ? (uint8_t)(value >> 8 * i) : 0);
+            oat_servo_put_u8(packet, (uint8_t)(i < sizeof value ? value >> 8 * i : 0u));
     } else {
         oat_servo_put_u16(packet, spec->length);
     }
