@@ -42,33 +42,32 @@ class _Region:
         self.dtype = dtype
         self.count = count
         self._newest = np.frombuffer(self._map, dtype="<u8", count=1)
-        self._slots = np.frombuffer(self._map, dtype=slots, offset=64, count=count)
-        self._bytes = [slot.view(np.uint8).data for slot in self._slots["record"][:, None]]
+        table = np.frombuffer(self._map, dtype=slots, offset=64, count=count)
+        self._sequences, self._crcs = table["sequence"], table["crc"]
+        self._bytes = [slot.view(np.uint8).data for slot in table["record"][:, None]]
 
     @property
     def newest(self) -> int:
         return int(self._newest[0])
 
-    def write(self, record: Record) -> int:
+    def write(self, record: Record) -> None:
         sequence = self.newest + 1
         index = sequence % self.count
-        slot = self._slots[index]
-        slot["sequence"] = 0
-        self._slots["record"][index] = record
-        slot["crc"] = zlib.crc32(self._bytes[index])
-        slot["sequence"] = sequence
+        raw = record.tobytes()
+        self._sequences[index] = 0
+        self._bytes[index][:] = raw
+        self._crcs[index] = zlib.crc32(raw)
+        self._sequences[index] = sequence
         self._newest[0] = sequence
-        return sequence
 
-    def read(self, sequence: int, into: Record) -> bool:
+    def read(self, sequence: int) -> bytes | None:
         index = sequence % self.count
-        slot = self._slots[index]
-        if int(slot["sequence"]) != sequence:
-            return False
-        crc = int(slot["crc"])
-        into[...] = self._slots["record"][index]
-        whole = zlib.crc32(into.reshape(1).view(np.uint8).data) == crc
-        return whole and int(slot["sequence"]) == sequence
+        if self._sequences[index] != sequence:
+            return None
+        crc = self._crcs[index]
+        raw = bytes(self._bytes[index])
+        whole = zlib.crc32(raw) == crc and self._sequences[index] == sequence
+        return raw if whole else None
 
 
 class Mailbox:
@@ -79,6 +78,7 @@ class Mailbox:
         self._region = _Region(path, dtype, 2, create)
         self._seen = 0
         self._copy: Record = np.zeros((), dtype)
+        self._copy_bytes = self._copy.reshape(1).view(np.uint8).data
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -95,7 +95,9 @@ class Mailbox:
             newest = self._region.newest
             if newest == self._seen:
                 return None
-            if self._region.read(newest, self._copy):
+            raw = self._region.read(newest)
+            if raw is not None:
+                self._copy_bytes[:] = raw
                 self._seen = newest
                 return self._copy
         return None
@@ -128,10 +130,10 @@ class Ring:
         self.dropped += oldest - self._next
         records = []
         for sequence in range(oldest, newest + 1):
-            copy: Record = np.zeros((), self._region.dtype)
-            if self._region.read(sequence, copy):
-                records.append(copy)
-            else:
+            raw = self._region.read(sequence)
+            if raw is None:
                 self.dropped += 1
+            else:
+                records.append(np.frombuffer(raw, self._region.dtype).reshape(()))
         self._next = newest + 1
         return records
