@@ -10,7 +10,6 @@ from canopen.objectdictionary import (
     UNSIGNED16,
     UNSIGNED32,
     ObjectDictionary,
-    ODArray,
     ODRecord,
     ODVariable,
 )
@@ -66,11 +65,11 @@ def object_dictionary(node_id: int) -> ObjectDictionary:
             record.add_member(_variable(f"entry {sub}", index, sub, data_type, value, "rw"))
         dictionary.add_object(record)
     for index in _MAPPINGS:
-        array = ODArray(_name(index), index)
-        array.add_member(_variable("count", index, 0, UNSIGNED8, 0, "rw"))
+        record = ODRecord(_name(index), index)
+        record.add_member(_variable("count", index, 0, UNSIGNED8, 0, "rw"))
         for sub in range(1, MAPPED_ENTRIES + 1):
-            array.add_member(_variable(f"entry {sub}", index, sub, UNSIGNED32, 0, "rw"))
-        dictionary.add_object(array)
+            record.add_member(_variable(f"entry {sub}", index, sub, UNSIGNED32, 0, "rw"))
+        dictionary.add_object(record)
     return dictionary
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import struct
 from typing import Any
 
 import canopen
 
-from firmware_bridge.can_bus.frame import CanFrame
+from firmware_bridge.can_bus.frame import CLASSIC_MAX_LENGTH, CanFrame
 from firmware_bridge.cia402.dictionary import COUNTS_PER_TURN, object_dictionary
 from firmware_bridge.cia402.objects import (
     CYCLIC_SYNCHRONOUS_POSITION,
@@ -135,14 +136,18 @@ class Cia402Drive(CanMotor):
             piece = data[at : at + size]
             at += size
             if len(piece) == size:
-                self._node.set_data(index, sub, piece)
+                with contextlib.suppress(canopen.SdoAbortedError):  # mapped to nothing
+                    self._node.set_data(index, sub, piece)
 
     def _make_pdo(self, communication: int, mapping: int) -> list[CanFrame]:
         can_id = self._pdo_id(communication)
         if can_id is None:
             return []
-        data = b"".join(self._node.get_data(i, sub) for i, sub, _ in self._mapping(mapping))
-        return [CanFrame(can_id, data)]
+        try:
+            data = b"".join(self._node.get_data(i, sub) for i, sub, _ in self._mapping(mapping))
+        except canopen.SdoAbortedError:  # mapped to nothing
+            return []
+        return [CanFrame(can_id, data)] if len(data) <= CLASSIC_MAX_LENGTH else []
 
     def _synchronise(self) -> list[CanFrame]:
         """Apply the target, then sample."""

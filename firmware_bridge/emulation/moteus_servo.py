@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from firmware_bridge.can_bus.frame import MAX_STANDARD_ID, CanFrame, fd_padded
+from firmware_bridge.can_bus.frame import FD_LENGTHS, MAX_STANDARD_ID, CanFrame, fd_padded
 from firmware_bridge.emulation.can_motor import CanMotor
 from firmware_bridge.moteus import codec
 from firmware_bridge.moteus.codec import ANSWER, READ, WRITE, Mode, Register, Subframe
@@ -46,7 +46,10 @@ class MoteusServo(CanMotor):
             return []
         source = frame.can_id >> 8 & 0x7F
         can_id = self.device_id << 8 | source
-        answer = b"".join(self._answer(subframes))
+        answer = b""
+        for piece in self._answer(subframes):
+            if len(answer) + len(piece) <= FD_LENGTHS[-1]:  # what does not fit is left out
+                answer += piece
         padded = fd_padded(answer, codec.NOP)
         extended = can_id > MAX_STANDARD_ID
         return [CanFrame(can_id, padded, extended, fd=True, switch_rate=frame.switch_rate)]

@@ -1,0 +1,157 @@
+"""Feetech packets: against the maker's SDK, against any bytes, and readings that cannot be true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scservo_sdk import COMM_SUCCESS, GroupSyncRead, GroupSyncWrite, PortHandler
+from scservo_sdk.protocol_packet_handler import protocol_packet_handler
+
+from firmware_bridge.feetech import codec
+from firmware_bridge.feetech.codec import Instruction, Packet, PacketParser
+from firmware_bridge.feetech.plausibility import MAX_SPEED_TICKS_S, PlausibilityFilter
+from firmware_bridge.feetech.registers import Register, from_sign_magnitude, to_sign_magnitude
+from tests.contract.rigs import BAUD, FeetechRig
+
+SDK = protocol_packet_handler()
+TRIES = 20  # the SDK waits some milliseconds for an answer, less than a busy machine may take
+MS = 1_000_000
+PACKETS = st.builds(Packet, st.integers(0, 0xFE), st.integers(0, 0xFF), st.binary(max_size=40))
+
+
+class Tape:
+    """A port that only keeps what is written."""
+
+    is_using = False
+
+    def __init__(self) -> None:
+        self.written = b""
+
+    def clearPort(self) -> None:  # noqa: N802
+        pass
+
+    def writePort(self, packet: list[int]) -> int:  # noqa: N802
+        self.written = bytes(packet)
+        return len(packet)
+
+    def setPacketTimeout(self, _: int) -> None:  # noqa: N802
+        pass
+
+
+def recorded(send: Callable[[Tape], object]) -> bytes:
+    tape = Tape()
+    send(tape)
+    return tape.written
+
+
+def test_our_bytes_are_the_makers() -> None:
+    assert recorded(lambda t: SDK.readTx(t, 5, 56, 4)) == codec.read(5, 56, 4)
+    data = [0x34, 0x12]
+    assert recorded(lambda t: SDK.writeTxOnly(t, 5, 42, 2, data)) == codec.write(5, 42, bytes(data))
+    assert recorded(lambda t: SDK.txPacket(t, [0, 0, 5, 2, 1, 0])) == codec.ping(5)
+    ids = [1, 2, 7]
+    assert recorded(lambda t: SDK.syncReadTx(t, 56, 4, ids, 3)) == codec.sync_read(56, 4, ids)
+    blocks = [1, 0x34, 0x12, 2, 0x78, 0x56]
+    assert recorded(lambda t: SDK.syncWriteTxOnly(t, 42, 2, blocks, 6)) == codec.sync_write(
+        42, 2, {1: b"\x34\x12", 2: b"\x78\x56"}
+    )
+
+
+def test_the_makers_client_talks_to_the_emulated_chain() -> None:
+    rig = FeetechRig()
+    port = PortHandler(rig.path)
+    try:
+        assert port.setBaudRate(BAUD) or port.openPort()
+        rig.servos[2].hold()
+        read = GroupSyncRead(port, SDK, Register.PRESENT_POSITION, 4)
+        for servo_id in rig.ids:
+            read.addParam(servo_id)
+        assert any(read.txRxPacket() == COMM_SUCCESS for _ in range(TRIES))
+        assert [read.getData(i, Register.PRESENT_POSITION, 2) for i in rig.ids] == [2048] * 7
+        write = GroupSyncWrite(port, SDK, Register.GOAL_POSITION, 2)
+        for servo_id in rig.ids:
+            write.addParam(servo_id, [0x00, 0x09])
+        assert write.txPacket() == COMM_SUCCESS
+        found = (SDK.read2ByteTxRx(port, 3, Register.GOAL_POSITION) for _ in range(TRIES))
+        assert any(result == COMM_SUCCESS and value == 0x900 for value, result, _ in found)
+        pings = (SDK.ping(port, 7) for _ in range(TRIES))
+        assert any(r == COMM_SUCCESS and model == 777 for model, r, _ in pings)
+    finally:
+        port.closePort()
+        rig.close()
+
+
+@given(PACKETS, st.binary(max_size=30))
+def test_a_packet_survives_the_wire_in_any_pieces(packet: Packet, cuts: bytes) -> None:
+    wire = codec.encode(*packet)
+    parser, found, at = PacketParser(), [], 0
+    for cut in cuts:
+        found += parser.feed(wire[at : at + cut % 7])
+        at += cut % 7
+    assert found + parser.feed(wire[at:]) == [packet]
+
+
+@given(st.lists(st.one_of(st.binary(max_size=20), PACKETS.map(lambda p: codec.encode(*p)))))
+def test_no_bytes_upset_the_parser_and_it_never_hoards(pieces: list[bytes]) -> None:
+    parser = PacketParser()
+    for piece in pieces:
+        for packet in parser.feed(piece):
+            assert codec.encode(*packet) in b"".join(pieces)
+    assert len(parser._buffer) < 4 + codec.MAX_LENGTH
+
+
+@given(st.binary(max_size=30).filter(lambda b: b"\xff" not in b), PACKETS)
+def test_a_packet_behind_garbage_is_found(garbage: bytes, packet: Packet) -> None:
+    assert PacketParser().feed(garbage + codec.encode(*packet)) == [packet]
+
+
+@given(PACKETS, st.integers(0, 7), st.integers(2, 40))
+def test_one_flipped_bit_is_never_believed(packet: Packet, bit: int, at: int) -> None:
+    wire = bytearray(codec.encode(*packet))
+    wire[min(at, len(wire) - 1)] ^= 1 << bit
+    assert packet not in PacketParser().feed(bytes(wire))
+
+
+@pytest.mark.parametrize("bit", [10, 11, 15])
+@given(data=st.data())
+def test_sign_and_magnitude_come_back(bit: int, data: st.DataObject) -> None:
+    limit = (1 << bit) - 1
+    value = data.draw(st.integers(-limit, limit))
+    raw = to_sign_magnitude(value, bit)
+    assert from_sign_magnitude(raw, bit) == value
+    assert bool(raw >> bit) == (value < 0)
+    with pytest.raises(ValueError, match="does not fit"):
+        to_sign_magnitude(limit + 1, bit)
+
+
+def test_sync_write_is_as_long_as_the_manual_says() -> None:
+    frame = codec.sync_write(42, 2, dict.fromkeys(range(1, 8), bytes(2)))
+    assert frame[:5] == b"\xff\xff\xfe" + bytes(((2 + 1) * 7 + 4, Instruction.SYNC_WRITE))
+
+
+def test_a_reading_out_of_range_is_refused() -> None:
+    for ticks, speed in ((-1, 0), (4096, 0), (2000, MAX_SPEED_TICKS_S + 1)):
+        assert not PlausibilityFilter().accepts(ticks, speed, 0)
+    for ticks, speed in ((0, 0), (4095, 0), (2000, -MAX_SPEED_TICKS_S)):
+        assert PlausibilityFilter().accepts(ticks, speed, 0)
+
+
+def test_a_jump_is_refused_once_and_believed_when_confirmed() -> None:
+    judge = PlausibilityFilter()
+    assert judge.accepts(1000, 0, 0)
+    assert not judge.accepts(3000, 0, 10 * MS)
+    assert judge.accepts(1010, 0, 20 * MS)  # it had been a disturbance
+    assert not judge.accepts(3000, 0, 30 * MS)
+    assert judge.accepts(3005, 0, 31 * MS)  # it had been true
+    assert judge.refused == 2
+
+
+def test_motion_as_fast_as_a_servo_can_is_no_jump_nor_is_the_turn_over_zero() -> None:
+    judge = PlausibilityFilter()
+    ticks = 4090
+    for step in range(100):
+        assert judge.accepts(ticks % 4096, 3000, step * 10 * MS)
+        ticks += 30
