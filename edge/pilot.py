@@ -183,7 +183,7 @@ class Pilot:
         if isinstance(verdict, SafeSetpoint):
             return verdict
         self._latched = verdict
-        self._reason = verdict.reason
+        self._change_rung(verdict, now_ns)
         return self._stop(now_ns)
 
     def _next_reference(self, now_ns: int) -> Float64Array | None:
