@@ -1,0 +1,204 @@
+"""A pilot in a hostile world, tick by tick: all around it is random, all of it itself is real.
+
+Pilot, operator, sensing, requests, seam, ladder and safety filter are the runtime's own; mailboxes,
+bus and tracker are plain objects, so that a million ticks take seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edge.chunks import Chunk
+from edge.ladder import Mode, Rung
+from edge.operator import Operator
+from edge.pilot import Pilot
+from edge.rates import LEASE_NS
+from edge.records import CONTROL, chunk_dtype
+from edge.requests import PlanRequests
+from edge.safety import Limits, SafetyFilter
+from edge.sensing import Sensing
+from edge.shared_memory import Record
+from edge.tracker import Sample
+from firmware_bridge.messages import SafeSetpoint
+from tests.edge_parts import POSE_KEY, TICK_NS, MemoryBus, lost, make_manifest, make_robot
+
+START_NS = 1_000_000_000_000
+OFTEN_NS = 20 * TICK_NS  # between two heartbeats of the supervisor
+MODES = (Mode.POLICY, Mode.POLICY, Mode.POLICY, Mode.HOME, Mode.IDLE, Mode.SHUTDOWN)
+TROUBLE_SHARE = 1 / 80  # of the ticks
+LONGEST = {  # ticks
+    "bus silent": 30,
+    "tracker stale": 80,
+    "tracker of another clock": 20,
+    "tracker not a number": 20,
+    "supervisor silent": 250,
+    "joint blocked": 60,
+    "planner silent": 150,
+    "device refuses": 1,
+    "mode": 1,
+}
+KINDS = (*LONGEST, *["mode"] * 8)
+
+
+class Slot:
+    """A mailbox: the newest record, taken once."""
+
+    def __init__(self) -> None:
+        self._record: Record | None = None
+
+    def post(self, record: Record) -> None:
+        self._record = record
+
+    def take(self) -> Record | None:
+        record, self._record = self._record, None
+        return record
+
+
+class Bell:
+    def ring(self) -> None: ...
+
+
+class Tracker:
+    key = POSE_KEY
+
+    def __init__(self) -> None:
+        self.latest: Sample | None = None
+
+    def poll(self) -> Sample | None:
+        return self.latest
+
+
+class Planner:
+    """Answers on time, late, twice, wildly, with numbers that are none, or never."""
+
+    def __init__(self, random: np.random.Generator) -> None:
+        self._random = random
+        self._dtype = chunk_dtype(make_manifest())
+        self._due: list[tuple[int, Record]] = []
+
+    def ask(self, request: Record, tick: int) -> None:
+        fate = self._random.random()
+        if fate < 0.1:
+            return
+        late = self._random.integers(0, 2) if fate < 0.7 else self._random.integers(2, 45)
+        prefix = int(self._random.integers(1, 5))
+        self._due.append((tick + int(late), self._answer(request, prefix, 4)))
+        if fate < 0.6:
+            finer = min(4, prefix + int(self._random.integers(0, 3)))
+            self._due.append((tick + int(late) + 2, self._answer(request, finer, 8)))
+
+    def _answer(self, request: Record, prefix: int, valid: int) -> Record:
+        record = np.zeros((), self._dtype)
+        for name in ("plan", "epoch", "observed_ns"):
+            record[name] = request[name]
+        record["prefix"], record["valid"] = prefix, valid
+        start = request["features"]["observation.command"][-1]
+        size = self._random.choice([0.02, 0.1, 0.5, 5.0], p=[0.5, 0.3, 0.15, 0.05])
+        record["actions"] = start + np.cumsum(self._random.normal(0, size, (8, 2)), axis=0)
+        if self._random.random() < 0.02:
+            record["actions"][self._random.integers(valid), 0] = np.nan
+        if self._random.random() < 0.02:
+            record[str(self._random.choice(["plan", "epoch"]))] += 1
+        return record
+
+    def answers(self, tick: int) -> list[Record]:
+        due = [record for when, record in self._due if when <= tick]
+        self._due = [item for item in self._due if item[0] > tick]
+        return due
+
+
+class World:
+    """One seed's events. ``step`` is one tick; what it did stands in the attributes."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = np.random.default_rng(seed)
+        self._robot, manifest = make_robot(), make_manifest()
+        self.limits = Limits.of(self._robot)
+        self.now_ns, self.tick = START_NS, 0
+        self._bus = MemoryBus(lambda: self.now_ns, (0.5, 0.5))
+        self._tracker, self._planner = Tracker(), Planner(self._random)
+        self._control, self._requests, self._chunks = Slot(), Slot(), Slot()
+        parts: Any = (self._bus, [self._tracker], self._requests, self._chunks, Bell())
+        sensing = Sensing(self._robot, manifest, parts[0], parts[1])
+        requests = PlanRequests(self._robot, manifest, *parts[2:])
+        control: Any = self._control
+        operator = Operator(control, self.now_ns)
+        self.pilot = Pilot(self._robot, manifest, operator, sensing, requests, self._bus.enable)
+        self._heard_ns = self._word_ns = self.now_ns
+        self._until = dict.fromkeys(LONGEST, 0)
+        self._mode = Mode.POLICY
+        self.observed_ns: dict[int, int] = {}
+        self.enabled = 0
+
+    @property
+    def filter(self) -> SafetyFilter:
+        return self.pilot._filter
+
+    @property
+    def rung(self) -> Rung:
+        return self.pilot._rung
+
+    @property
+    def chunk(self) -> Chunk | None:
+        return self.pilot._follower.chunk
+
+    @property
+    def must_not_move(self) -> bool:
+        """Whether there is a plain reason for the arm to follow nothing."""
+        sample = self._tracker.latest
+        blind = sample is None or bool(np.isnan(sample.values).any())
+        return blind or self.now_ns - self._heard_ns > LEASE_NS
+
+    def step(self) -> SafeSetpoint | None:
+        """One tick: events, the world's samples, the pilot's decision, the joints' answer."""
+        self.tick += 1
+        self.now_ns += TICK_NS
+        if self._random.random() < TROUBLE_SHARE:
+            self._make_trouble()
+        self._feed()
+        reading = self._read()
+        setpoint = self.pilot.decide(reading, self.now_ns)
+        self.enabled, self._bus.enabled = self._bus.enabled, 0
+        if setpoint is not None and self._now("device refuses"):
+            self.pilot.release("the device's watchdog has stopped it")
+        elif setpoint is not None and not self._now("joint blocked"):
+            self._bus.position_rad = setpoint.position_rad
+        self._plan()
+        return setpoint
+
+    def _now(self, trouble: str) -> bool:
+        return self.tick < self._until[trouble]
+
+    def _make_trouble(self) -> None:
+        kind = KINDS[self._random.integers(len(KINDS))]
+        self._until[kind] = self.tick + 1 + int(self._random.integers(LONGEST[kind]))
+        if kind == "mode":
+            self._mode = MODES[self._random.integers(len(MODES))]
+            self._word_ns = self.now_ns
+
+    def _feed(self) -> None:
+        if not self._now("supervisor silent") and self.now_ns >= self._word_ns:
+            record = np.zeros((), CONTROL)
+            record["mode"], record["heartbeat_ns"] = self._mode, self.now_ns
+            self._control.post(record)
+            self._heard_ns, self._word_ns = self.now_ns, self.now_ns + OFTEN_NS
+        if not self._now("tracker stale"):
+            ahead_ns = 10**9 if self._now("tracker of another clock") else 0
+            value = np.nan if self._now("tracker not a number") else 0.1
+            self._tracker.latest = Sample(self.now_ns + ahead_ns, np.full(3, value, np.float32))
+
+    def _read(self) -> Any:
+        if self._now("bus silent"):
+            self._bus.faults = [lost()]
+        return self.pilot._sensing.read()
+
+    def _plan(self) -> None:
+        request = self._requests.take()
+        if request is not None and int(request["plan"]):
+            self.observed_ns[int(request["plan"])] = int(request["observed_ns"])
+            if not self._now("planner silent"):
+                self._planner.ask(request, self.tick)
+        for answer in self._planner.answers(self.tick):
+            self._chunks.post(answer)
