@@ -6,19 +6,15 @@ and reset through QMP, which is what happens to real controllers by brown-out an
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import json
 import select
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
+from firmware_bridge.emulation.qmp import Qmp
 from firmware_bridge.errors import PortError
 from firmware_bridge.oatlink import firmware
 
@@ -64,6 +60,12 @@ class ControllerProcess:
             self.close()
             raise PortError(f"the controller did not start: {line or 'it says nothing'}")
         return line
+
+    def last_words(self) -> str:
+        """Last line that an ended process left; empty while it runs."""
+        if self.pid is not None or self._process.stdout is None:
+            return ""
+        return self._process.stdout.read().decode().strip().rpartition("\n")[2]
 
     @property
     def pid(self) -> int | None:
@@ -117,11 +119,12 @@ class QemuController(ControllerProcess):
         self._monitor = Path(self._directory.name) / "qmp"
         super().__init__(_qemu_command(image, motor_port, self._monitor), link)
         try:
-            self._qmp = Qmp(self._monitor, self)
+            self._qmp = Qmp(self._monitor, lambda: self.pid is not None)
             self.publish(self._host_port())
         except (PortError, OSError) as error:
+            said = self.last_words()
             self.close()
-            raise PortError(f"QEMU did not start: {error}") from error
+            raise PortError(f"QEMU did not start: {said or error}") from error
 
     def _host_port(self) -> str:
         """The pseudo-terminal that QEMU made for UART0."""
@@ -148,52 +151,6 @@ class QemuController(ControllerProcess):
         if hasattr(self, "_qmp"):
             self._qmp.close()
         self._directory.cleanup()
-
-
-class Qmp:
-    """QEMU's machine protocol: one command, one answer."""
-
-    def __init__(self, path: Path, process: ControllerProcess) -> None:
-        self._socket = _connect(path, process)
-        self._socket.settimeout(START_TIMEOUT_S)
-        self._file = self._socket.makefile("rw", encoding="utf-8")
-        self._file.readline()  # its greeting
-        self.execute("qmp_capabilities")
-
-    def execute(self, command: str) -> Any:
-        """Run a command and return what it answers; events in between are passed over."""
-        self._file.write(json.dumps({"execute": command}) + "\n")
-        self._file.flush()
-        while line := self._file.readline():
-            answer = json.loads(line)
-            if "return" in answer:
-                return answer["return"]
-            if "error" in answer:
-                raise PortError(f"QEMU refuses {command}: {answer['error'].get('desc')}")
-        raise PortError("QEMU has gone")
-
-    def close(self) -> None:
-        """Hang up."""
-        with contextlib.suppress(OSError):
-            self._file.close()
-        self._socket.close()
-
-
-def _connect(path: Path, process: ControllerProcess) -> socket.socket:
-    end = time.monotonic() + START_TIMEOUT_S
-    while True:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            connection.connect(str(path))
-        except OSError:
-            connection.close()
-            if process.pid is None:
-                raise PortError(process.first_line()) from None
-            if time.monotonic() > end:
-                raise PortError("no monitor socket") from None
-            time.sleep(0.01)
-        else:
-            return connection
 
 
 def _qemu_command(image: Path, motor_port: str, monitor: Path) -> list[str]:

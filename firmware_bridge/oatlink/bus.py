@@ -8,9 +8,9 @@ from firmware_bridge.bus import checked_position_rad
 from firmware_bridge.errors import BridgeError, BusTimeout, DeviceError
 from firmware_bridge.messages import JointState, SafeSetpoint
 from firmware_bridge.oatlink import messages, units
+from firmware_bridge.oatlink.codes import State
 from firmware_bridge.oatlink.config import OatlinkConfig
 from firmware_bridge.oatlink.link import OatLink
-from firmware_bridge.oatlink.messages import State
 from firmware_bridge.oatlink.schedule import KnotSchedule
 from firmware_bridge.oatlink.watch import ControllerWatch, why
 from firmware_bridge.oatlink.wire import Frame, MessageType
@@ -28,9 +28,10 @@ class OatlinkBus:
 
     A setpoint is reached ``lead_us`` after its tick. The controller reports unasked, after each of
     its motor cycles: ``read_state`` hands out the newest report, or waits for the next; its stamp
-    is when the controller asked the motors, up to a cycle before the call. A controller that latched (silence, a motor
-    lost or at fault, an emergency stop) or rebooted makes ``write_setpoints`` raise
-    ``DeviceError`` until ``enable``, which starts from the measured position.
+    is when the controller asked the motors, up to a cycle before the call. A controller that
+    latched (silence, a motor lost or at fault, an emergency stop) or rebooted makes
+    ``write_setpoints`` raise ``DeviceError`` until ``enable``, which starts from the measured
+    position.
     """
 
     def __init__(self, transport: Transport, config: OatlinkConfig) -> None:

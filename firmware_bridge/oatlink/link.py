@@ -11,7 +11,8 @@ from firmware_bridge.errors import BusTimeout, DeviceError
 from firmware_bridge.oatlink import messages, wire
 from firmware_bridge.oatlink.clock import ClockEstimator, TimeSample
 from firmware_bridge.oatlink.cobs import Deframer
-from firmware_bridge.oatlink.messages import Ack, Result, Welcome
+from firmware_bridge.oatlink.codes import Result
+from firmware_bridge.oatlink.messages import Ack, Welcome
 from firmware_bridge.oatlink.wire import Frame, Header, MessageType, Sealer
 from firmware_bridge.transports import Transport
 

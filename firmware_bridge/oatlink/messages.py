@@ -8,7 +8,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from itertools import pairwise
 
 import numpy as np
@@ -20,59 +19,6 @@ MAX_KNOTS = 4
 MAX_JOINTS = 16
 AGE_UNIT_US = 10
 AGE_NONE = 0xFFFF
-
-
-class State(IntEnum):
-    """The controller's state."""
-
-    DISARMED = 0
-    ARMED = 1
-    HOLDING = 2
-    LATCHED = 3
-
-
-class LatchReason(IntEnum):
-    """Why the controller latched."""
-
-    NONE = 0
-    SILENCE = 1
-    MOTOR_LOST = 2
-    MOTOR_FAULT = 3
-    ESTOP = 4
-
-
-class RejectReason(IntEnum):
-    """Why a SETPOINTS was refused."""
-
-    NONE = 0
-    NOT_ARMED = 1
-    SEQUENCE = 2
-    STALE = 3
-    FUTURE = 4
-    SHAPE = 5
-    ORDER = 6
-    LATE = 7
-    HORIZON = 8
-    POSITION = 9
-    STEP = 10
-    VELOCITY = 11
-    FULL = 12
-
-
-class Result(IntEnum):
-    """Result of a request."""
-
-    DONE = 0
-    IN_PROGRESS = 1
-    WRONG_STATE = 2
-    BAD_VALUE = 3
-    CONFIG_DIFFERS = 4
-    UNSUPPORTED = 5
-    MOTOR_SILENT = 6
-    MOTOR_REFUSES = 7
-    BUSY = 8
-
-
 _WELCOME = struct.Struct("<IIIIIHBBBB")
 _ACK = struct.Struct("<BBHB")
 _TELEMETRY = struct.Struct("<HHBBBH")

@@ -6,8 +6,9 @@ import time
 
 from firmware_bridge.messages import JointState
 from firmware_bridge.oatlink import messages, units
+from firmware_bridge.oatlink.codes import LatchReason, RejectReason
 from firmware_bridge.oatlink.link import OatLink
-from firmware_bridge.oatlink.messages import LatchReason, RejectReason, Telemetry, Welcome
+from firmware_bridge.oatlink.messages import Telemetry, Welcome
 from firmware_bridge.oatlink.wire import Frame, Header, MessageType
 
 NO_SUSPECT = 255

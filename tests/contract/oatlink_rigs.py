@@ -20,8 +20,8 @@ from firmware_bridge.emulation.plant import FirstOrderPlant
 from firmware_bridge.emulation.robot import EmulatedRobot
 from firmware_bridge.errors import BridgeError
 from firmware_bridge.oatlink import JointSettings, OatlinkBus, OatlinkConfig
+from firmware_bridge.oatlink.codes import State
 from firmware_bridge.oatlink.firmware import TARGETS
-from firmware_bridge.oatlink.messages import State
 from firmware_bridge.transports.serial_port import SerialPort
 from tests.contract.rigs import BAUD, DIRECTIONS, JOINTS, PATIENT, ZEROS_RAD, Patience, Runner
 from tests.needs import missing

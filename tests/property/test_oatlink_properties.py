@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_bridge.oatlink import can_fd, cobs, firmware, messages, units, wire
+from firmware_bridge.oatlink import can_fd, cobs, messages, units, wire
 from firmware_bridge.oatlink.schedule import KnotSchedule
 from firmware_bridge.oatlink.wire import Header, MessageType, Sealer
-from tests.unit.oatlink_core import Core, Rig
+from tests.unit.oatlink_core import Core, Rig, built
 from tests.unit.test_oatlink_vectors import sealed_in_c
 
 FUZZ_INPUTS = 40_000
@@ -184,7 +184,7 @@ def test_no_body_with_a_good_crc_moves_an_arm_that_is_not_armed(
 @pytest.mark.parametrize("target", ["fuzz-decoders", "fuzz-controller"])
 def test_the_c_core_under_sanitizers_takes_noise(target: str) -> None:
     seed = random.SystemRandom().randrange(1, 2**32)
-    program = firmware.build(target)
+    program = built(target)
     done = subprocess.run(
         [program, str(FUZZ_INPUTS), str(seed)],
         capture_output=True,

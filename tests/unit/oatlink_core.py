@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import shutil
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -11,11 +13,13 @@ from firmware_bridge.emulation.chains import plain_chain
 from firmware_bridge.emulation.dynamixel_bus import EmulatedDynamixelBus
 from firmware_bridge.emulation.plant import FirstOrderPlant
 from firmware_bridge.emulation.robot import ServoCoupling
-from firmware_bridge.oatlink import firmware, messages, wire
+from firmware_bridge.oatlink import codes, firmware, messages, wire
 from firmware_bridge.oatlink.cobs import Deframer
+from firmware_bridge.oatlink.codes import State
 from firmware_bridge.oatlink.config import JointSettings, OatlinkConfig
-from firmware_bridge.oatlink.messages import Ack, State, Telemetry, Welcome
+from firmware_bridge.oatlink.messages import Ack, Telemetry, Welcome
 from firmware_bridge.oatlink.wire import Frame, Header, MessageType, Sealer
+from tests.needs import missing
 
 ROOM = 1024
 FINE_PER_RAD = 1 << 24
@@ -24,10 +28,18 @@ PLANT_STEP_US = 2000
 NONCE = 0x600DCAFE
 
 
+def built(target: str) -> Path:
+    """A file made from the firmware's sources; a test without the tools is skipped."""
+    for tool in ("make", firmware.TARGETS[target][1]):
+        if shutil.which(tool) is None:
+            missing(tool)
+    return firmware.build(target)
+
+
 @cache
 def library() -> ctypes.CDLL:
     """The shared library, built if need be."""
-    core = ctypes.CDLL(str(firmware.build("library")))
+    core = ctypes.CDLL(str(built("library")))
     core.oat_library_controller_size.restype = ctypes.c_size_t
     core.oat_library_crc32.restype = ctypes.c_uint32
     core.oat_library_seal.restype = ctypes.c_size_t
@@ -196,7 +208,7 @@ class Rig:
         self.acks.clear()
         self.send(kind, body, **how)
         for _ in range(400):
-            if self.acks and self.acks[-1].result != messages.Result.IN_PROGRESS:
+            if self.acks and self.acks[-1].result != codes.Result.IN_PROGRESS:
                 break
             self.run(POLL_US)
         return self.acks[-1]

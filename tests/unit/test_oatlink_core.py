@@ -7,7 +7,7 @@ import pytest
 
 from firmware_bridge.dynamixel.registers import Register
 from firmware_bridge.oatlink import messages
-from firmware_bridge.oatlink.messages import LatchReason, RejectReason, Result, State
+from firmware_bridge.oatlink.codes import LatchReason, RejectReason, Result, State
 from firmware_bridge.oatlink.wire import MessageType
 from tests.unit.oatlink_core import Rig, config
 

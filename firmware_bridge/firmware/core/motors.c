@@ -2,6 +2,7 @@
 #include "servo_units.h"
 
 #define ANSWER_TIMEOUT_US 10000u
+#define QUIET_US 2000u /* after a loss: let a late answer pass, it would look like the next one's */
 #define STATE_LENGTH 10u
 #define GOAL_LENGTH 4u
 #define FAST_BLOCK 4u /* error, id and CRC of each servo in the common answer */
@@ -128,16 +129,23 @@ static void name_missing(struct oat_motors *motors)
     motors->suspect = motors->settings->joint[i].motor_id;
 }
 
-static unsigned end_cycle(struct oat_motors *motors)
+static void note_loss(struct oat_motors *motors, uint64_t now_us)
+{
+    name_missing(motors);
+    if (motors->lost_cycles < UINT16_MAX)
+        motors->lost_cycles++;
+    if (motors->next_cycle_us < now_us + QUIET_US)
+        motors->next_cycle_us = now_us + QUIET_US;
+}
+
+static unsigned end_cycle(struct oat_motors *motors, uint64_t now_us)
 {
     motors->awaiting = false;
     if (is_complete(motors)) {
         motors->measured_us = motors->asked_us;
         motors->lost_cycles = 0;
     } else {
-        name_missing(motors);
-        if (motors->lost_cycles < UINT16_MAX)
-            motors->lost_cycles++;
+        note_loss(motors, now_us);
     }
     return OAT_MOTORS_CYCLE_ENDED;
 }
@@ -148,8 +156,10 @@ unsigned oat_motors_poll(struct oat_motors *motors, const int32_t *command, uint
         return 0;
     if (motors->script != OAT_SCRIPT_NONE)
         return oat_script_poll(motors, now_us) ? OAT_MOTORS_SCRIPT_ENDED : 0u;
+    if (motors->awaiting && !is_complete(motors) && now_us < motors->deadline_us)
+        return 0;
     if (motors->awaiting)
-        return is_complete(motors) || now_us >= motors->deadline_us ? end_cycle(motors) : 0u;
+        return end_cycle(motors, now_us);
     if (now_us >= motors->next_cycle_us)
         begin_cycle(motors, command, now_us);
     return 0;
