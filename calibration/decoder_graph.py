@@ -35,10 +35,11 @@ def build_decode(tokenizer: OATTokenizer, steps: int) -> onnx.ModelProto:
     x, mask = _start(tokenizer, steps)
     x = g.constant(x, "queries")
     for index, layer in enumerate(layers):
+        name = f"layers.{index}"
         if index > 0:
-            x = _self_attention(g, layer, x, steps, g.constant(mask, "mask"))
-        x = _cross_attention(g, layer, x, steps, keys[index], values[index])
-        x = _feed_forward(g, layer, x)
+            x = _self_attention(g, f"{name}.self_attn", layer, x, steps, g.constant(mask, "mask"))
+        x = _cross_attention(g, f"{name}.cross_attn", layer, x, steps, keys[index], values[index])
+        x = _feed_forward(g, name, layer, x)
     action = _actions(g, tokenizer, x)
     g.output(g.reshape(action, 1, steps, c.action_dim), "action", (1, steps, c.action_dim))
     return g.build()
@@ -75,9 +76,9 @@ def _memory(g: GraphBuilder, tokenizer: OATTokenizer) -> tuple[list[str], list[s
     weights = [_key_value_weights(layer) for layer in tokenizer.decoder.decoder["layers"]]
     wk = np.concatenate([k for k, _ in weights])  # (L * nh, hs, C)
     wv = np.concatenate([v for _, v in weights])
-    k = g.op("MatMul", g.constant(wk @ mapping.T, "wk"), columns)  # (L * nh, hs, M)
+    k = g.product("memory.keys", g.constant(wk @ mapping.T, "wk"), columns)  # (L * nh, hs, M)
     k = g.op("Add", k, g.constant(wk @ shift.T, "kpos"))
-    v = g.op("MatMul", rows, g.constant(mapping @ wv.transpose(0, 2, 1), "wv"))
+    v = g.product("memory.values", rows, g.constant(mapping @ wv.transpose(0, 2, 1), "wv"))
     v = g.op("Add", v, g.constant(shift @ wv.transpose(0, 2, 1), "vpos"))  # (L * nh, M, hs)
     depth = c.decoder_depth
     return g.split_op("Split", depth, k, axis=0), g.split_op("Split", depth, v, axis=0)
@@ -130,7 +131,7 @@ def _queries(attention: nn.MultiheadAttention) -> tuple[Tensor, Tensor]:
 
 
 def _self_attention(
-    g: GraphBuilder, layer: nn.TransformerDecoderLayer, x: str, steps: int, mask: str
+    g: GraphBuilder, name: str, layer: nn.TransformerDecoderLayer, x: str, steps: int, mask: str
 ) -> str:
     """x (H, C) → the sum with the residual (H, C)."""
     attention = layer.self_attn
@@ -139,35 +140,43 @@ def _self_attention(
     _, wk, wv = attention.in_proj_weight.chunk(3)
     weight = array(torch.cat([wq, wk, wv]).T)
     bias = array(torch.cat([bq, torch.zeros(2 * len(bq))]))
-    qkv = g.linear(g.layer_norm(x, layer.norm1), weight, bias)  # (H, 3C)
+    qkv = g.linear(f"{name}.qkv", g.layer_norm(x, layer.norm1), weight, bias)  # (H, 3C)
     qkv = g.transpose(g.reshape(qkv, steps, 3, heads, size), 1, 2, 0, 3)  # (3, nh, H, hs)
     q, k, v = g.split_op("Split", 3, qkv, axis=0)
     scores = g.op("MatMul", q, g.transpose(k, 0, 1, 3, 2))  # (1, nh, H, H)
     weights = g.op("Softmax", g.op("Add", scores, mask), axis=-1)
     y = g.transpose(g.op("MatMul", weights, v), 0, 2, 1, 3)  # (1, H, nh, hs)
-    y = g.linear(g.reshape(y, steps, heads * size), *_output(attention))
+    y = g.linear(f"{name}.out_proj", g.reshape(y, steps, heads * size), *_output(attention))
     return g.op("Add", x, y)
 
 
 def _cross_attention(
-    g: GraphBuilder, layer: nn.TransformerDecoderLayer, x: str, steps: int, k: str, v: str
+    g: GraphBuilder,
+    name: str,
+    layer: nn.TransformerDecoderLayer,
+    x: str,
+    steps: int,
+    k: str,
+    v: str,
 ) -> str:
     """x (H, C) attends to k (nh, hs, M), v (nh, M, hs) → the sum with the residual (H, C)."""
     attention = layer.multihead_attn
     heads, size = attention.num_heads, attention.head_dim
     wq, bq = _queries(attention)
-    q = g.linear(g.layer_norm(x, layer.norm2), array(wq.T), array(bq))
+    q = g.linear(f"{name}.query", g.layer_norm(x, layer.norm2), array(wq.T), array(bq))
     q = g.transpose(g.reshape(q, steps, heads, size), 1, 0, 2)  # (nh, H, hs)
     weights = g.op("Softmax", g.op("MatMul", q, k), axis=-1)
     y = g.transpose(g.op("MatMul", weights, v), 1, 0, 2)
-    y = g.linear(g.reshape(y, steps, heads * size), *_output(attention))
+    y = g.linear(f"{name}.out_proj", g.reshape(y, steps, heads * size), *_output(attention))
     return g.op("Add", x, y)
 
 
-def _feed_forward(g: GraphBuilder, layer: nn.TransformerDecoderLayer, x: str) -> str:
+def _feed_forward(g: GraphBuilder, name: str, layer: nn.TransformerDecoderLayer, x: str) -> str:
+    up, down = layer.linear1, layer.linear2
     y = g.layer_norm(x, layer.norm3)
-    y = g.gelu(g.linear(y, array(layer.linear1.weight).T, array(layer.linear1.bias)))
-    return g.op("Add", x, g.linear(y, array(layer.linear2.weight).T, array(layer.linear2.bias)))
+    y = g.gelu(g.linear(f"{name}.linear1", y, array(up.weight).T, array(up.bias)))
+    y = g.linear(f"{name}.linear2", y, array(down.weight).T, array(down.bias))
+    return g.op("Add", x, y)
 
 
 def _actions(g: GraphBuilder, tokenizer: OATTokenizer, x: str) -> str:
@@ -176,6 +185,6 @@ def _actions(g: GraphBuilder, tokenizer: OATTokenizer, x: str) -> str:
     weight = array(head.proj.weight.T / norm.scale)
     bias = array((head.proj.bias - norm.offset) / norm.scale)
     low, high = (norm.inverse(torch.full_like(norm.scale, sign)) for sign in (-1.0, 1.0))
-    action = g.linear(g.layer_norm(x, head.norm), weight, bias)
+    action = g.linear("actions", g.layer_norm(x, head.norm), weight, bias)
     action = g.op("Max", action, g.constant(array(low), "minimum"))
     return g.op("Min", action, g.constant(array(high), "maximum"))

@@ -60,6 +60,12 @@ class GraphBuilder:
         )
         return names
 
+    def product(self, layer: str, left: str, right: str) -> str:
+        """A MatMul whose node is named ``layer``: what quantization and its reports speak of."""
+        y = self.op("MatMul", left, right)
+        self._nodes[-1].name = layer
+        return y
+
     def build(self, metadata: Mapping[str, str] | None = None) -> onnx.ModelProto:
         """The checked model, shapes inferred."""
         graph = helper.make_graph(
@@ -74,9 +80,9 @@ class GraphBuilder:
 
     # The few compound steps that the graphs share.
 
-    def linear(self, x: str, weight: np.ndarray, bias: np.ndarray | None = None) -> str:
+    def linear(self, layer: str, x: str, weight: np.ndarray, bias: np.ndarray | None = None) -> str:
         """``x @ weight + bias``; weight is (in, out), the transpose of torch's."""
-        y = self.op("MatMul", x, self.constant(weight, "weight"))
+        y = self.product(layer, x, self.constant(weight, "weight"))
         return y if bias is None else self.op("Add", y, self.constant(bias, "bias"))
 
     def layer_norm(self, x: str, norm: nn.LayerNorm) -> str:

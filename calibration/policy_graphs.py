@@ -26,12 +26,13 @@ def build_prefill(policy: OATPolicy) -> onnx.ModelProto:
     c, g = policy.config, GraphBuilder("prefill")
     names = [g.input(key, (1, c.n_obs_steps, dim)) for key, dim in c.features.items()]
     features = g.op("Concat", *names, axis=-1)
-    x = g.linear(g.reshape(features, c.n_obs_steps, -1), *_condition_map(policy))
+    x = g.linear("features", g.reshape(features, c.n_obs_steps, -1), *_condition_map(policy))
     first, last = policy.encoder[0], policy.encoder[2]
-    x = g.linear(x, array(first.weight).T, array(first.bias))
+    x = g.linear("encoder.0", x, array(first.weight).T, array(first.bias))
     x = g.op("Mul", x, g.op("Tanh", g.op("Softplus", x)))  # Mish
-    x = g.linear(x, array(last.weight).T, array(last.bias))  # (S, C)
-    kv = g.linear(x, np.concatenate([array(b.cross_attn.kv_proj.weight) for b in policy.blocks]).T)
+    x = g.linear("encoder.2", x, array(last.weight).T, array(last.bias))  # (S, C)
+    weight = np.concatenate([array(b.cross_attn.kv_proj.weight) for b in policy.blocks])
+    kv = g.linear("cross_attn.kv_proj", x, weight.T)
     kv = g.reshape(kv, c.n_obs_steps, c.layers, 2, 1, c.heads, c.head_dim)
     shape = (c.layers, 2, 1, c.heads, c.n_obs_steps, c.head_dim)
     g.output(g.transpose(kv, 1, 2, 3, 4, 0, 5), "cross_kv", shape)
@@ -61,12 +62,14 @@ def build_step(policy: OATPolicy) -> onnx.ModelProto:
     caches = g.split_op("Split", c.layers, self_kv, axis=0)  # each (1, 2, 1, nh, R, hs)
     updated = []
     for index, (block, cache) in enumerate(zip(policy.blocks, caches, strict=True)):
-        x, cache = _self_attention(g, block, x, cache, written, bias)
+        name = f"blocks.{index}"
+        x, cache = _self_attention(g, f"{name}.attn", block, x, cache, written, bias)
         updated.append(cache)
-        x = _cross_attention(g, block, x, *crosses[2 * index : 2 * index + 2])
-        x = _mlp(g, block, x)
+        crossed = crosses[2 * index : 2 * index + 2]
+        x = _cross_attention(g, f"{name}.cross_attn", block, x, *crossed)
+        x = _mlp(g, f"{name}.mlp", block, x)
     x = g.rms_norm(x, policy.ln_f)
-    logits = g.linear(x, array(policy.head.weight)[: c.codebook_size].T)  # (1, V - 1)
+    logits = g.linear("head", x, array(policy.head.weight)[: c.codebook_size].T)  # (1, V - 1)
     g.output(g.op("ArgMax", logits, axis=-1, keepdims=1), "next_token", (1, 1), "int64")
     g.output(g.op("Concat", *updated, axis=0), "self_kv_next", cache_shape)
     return g.build()
@@ -85,29 +88,33 @@ def _condition_map(policy: OATPolicy) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _self_attention(
-    g: GraphBuilder, block: Block, x: str, cache: str, written: str, bias: str
+    g: GraphBuilder, name: str, block: Block, x: str, cache: str, written: str, bias: str
 ) -> tuple[str, str]:
     """x (1, C), cache (1, 2, 1, nh, R, hs) → the sum with the residual, the written cache."""
     heads, dim = block.attn.heads, block.attn.c_proj.in_features
     weight = array(block.attn.c_attn.weight).copy()
     weight[:dim] /= (dim // heads) ** 0.5
-    qkv = g.linear(g.rms_norm(x, block.ln_1), weight.T)  # (1, 3C)
+    qkv = g.linear(f"{name}.c_attn", g.rms_norm(x, block.ln_1), weight.T)  # (1, 3C)
     sizes = g.constant(np.array([dim, 2 * dim]), "sizes")
     query, new = g.split_op("Split", 2, qkv, sizes, axis=-1)
     cache = g.op("Where", written, g.reshape(new, 1, 2, 1, heads, 1, -1), cache)
     keys, values = g.split_op("Split", 2, cache, axis=1)  # (1, 1, 1, nh, R, hs)
     y = _attend(g, g.reshape(query, 1, 1, 1, heads, 1, -1), keys, values, bias)
-    return g.op("Add", x, g.linear(g.reshape(y, 1, dim), array(block.attn.c_proj.weight).T)), cache
+    y = g.linear(f"{name}.c_proj", g.reshape(y, 1, dim), array(block.attn.c_proj.weight).T)
+    return g.op("Add", x, y), cache
 
 
-def _cross_attention(g: GraphBuilder, block: Block, x: str, keys: str, values: str) -> str:
+def _cross_attention(
+    g: GraphBuilder, name: str, block: Block, x: str, keys: str, values: str
+) -> str:
     """x (1, C), keys and values (1, nh, S, hs) → the sum with the residual."""
     attention = block.cross_attn
     heads, dim = attention.heads, attention.c_proj.in_features
     weight = array(attention.q_proj.weight) / (dim // heads) ** 0.5
-    query = g.linear(g.rms_norm(x, block.ln_2), weight.T)
+    query = g.linear(f"{name}.q_proj", g.rms_norm(x, block.ln_2), weight.T)
     y = _attend(g, g.reshape(query, 1, heads, 1, -1), keys, values, None)
-    return g.op("Add", x, g.linear(g.reshape(y, 1, dim), array(attention.c_proj.weight).T))
+    y = g.linear(f"{name}.c_proj", g.reshape(y, 1, dim), array(attention.c_proj.weight).T)
+    return g.op("Add", x, y)
 
 
 def _attend(g: GraphBuilder, query: str, keys: str, values: str, bias: str | None) -> str:
@@ -119,8 +126,9 @@ def _attend(g: GraphBuilder, query: str, keys: str, values: str, bias: str | Non
     return g.op("MatMul", g.op("Softmax", scores, axis=-1), values)
 
 
-def _mlp(g: GraphBuilder, block: Block, x: str) -> str:
+def _mlp(g: GraphBuilder, name: str, block: Block, x: str) -> str:
     up, down = block.mlp.c_fc, block.mlp.c_proj
-    y = g.linear(g.rms_norm(x, block.ln_3), array(up.weight).T, array(up.bias))
-    y = g.linear(g.gelu(y), array(down.weight).T, array(down.bias))
+    y = g.rms_norm(x, block.ln_3)
+    y = g.linear(f"{name}.c_fc", y, array(up.weight).T, array(up.bias))
+    y = g.linear(f"{name}.c_proj", g.gelu(y), array(down.weight).T, array(down.bias))
     return g.op("Add", x, y)
