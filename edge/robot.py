@@ -192,17 +192,19 @@ def load_robot(
     planner: dict[str, Any] | None = None,
     bus: dict[str, Any] | None = None,
     calibration: Path | None = None,
+    uncalibrated: bool = False,
 ) -> Robot:
     """The robot of a built-in name or of a robot.yaml.
 
     ``ports`` replaces ports by the names of buses, ``sockets`` those of trackers by their features,
     ``planner`` the planner's settings, ``bus`` those of every bus, ``calibration`` the file of
-    measured joints. Raises ConfigError that names the file, the key, its value and what is allowed.
+    measured joints; ``uncalibrated`` leaves the file that robot.yaml names aside, for who is about
+    to make it. Raises ConfigError that names the file, the key, its value and what is allowed.
     """
     path, text, folder = _find(name_or_path)
     data = parse_mapping(text, path)
     alone = parse_robot(data, path)  # the file must be right by itself
-    if calibration is None and alone.calibration is not None:
+    if calibration is None and alone.calibration is not None and not uncalibrated:
         calibration = folder / alone.calibration
     if calibration is not None:
         data = _calibrated(data, path, calibration)

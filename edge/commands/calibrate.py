@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
+from edge.commands.calibrate_joints import joints
+
 ENOUGH_FOR_P999 = 3_000
 
 calibrate_app = typer.Typer(help="Measure once, and store.", no_args_is_help=True)
 
 
-@calibrate_app.callback()
-def _root() -> None:
-    """Keeps verbs as verbs even where there is only one."""
+calibrate_app.command()(joints)
 
 
 @calibrate_app.command()

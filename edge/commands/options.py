@@ -11,3 +11,16 @@ def whole_numbers(option: str, text: str) -> list[int]:
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise UsageError(f"{option} is {text!r}, allowed are positive whole numbers, by comma")
     return [int(part) for part in parts]
+
+
+def pairs(option: str, values: list[str] | None) -> dict[str, str]:
+    """NAME=VALUE options by name. Raises UsageError naming the option and its value."""
+    from edge.errors import UsageError
+
+    made = {}
+    for text in values or []:
+        name, _, value = text.partition("=")
+        if not (name and value):
+            raise UsageError(f"{option} is {text!r}, allowed is NAME=VALUE")
+        made[name] = value
+    return made

@@ -45,13 +45,14 @@ def run(
 ) -> None:
     """Run a policy on a robot, simulated or real, and report how it went."""
     from edge.commands.launch import RunOptions, launch
+    from edge.commands.options import pairs
     from edge.robot import load_robot
 
     planner = _given(budget_us=budget_us, engine=engine, precision=precision)
     loaded = load_robot(
         robot,
-        ports=_pairs("--port", port),
-        sockets=_pairs("--tracker", tracker),
+        ports=pairs("--port", port),
+        sockets=pairs("--tracker", tracker),
         planner=planner,
         bus=_given(protocol=bus, controller=controller),
         calibration=calibration,
@@ -77,19 +78,6 @@ def run(
 def _given(**options: Any) -> dict[str, Any]:
     """Those options that were given."""
     return {key: value for key, value in options.items() if value is not None}
-
-
-def _pairs(option: str, values: list[str] | None) -> dict[str, str]:
-    """NAME=VALUE options by name. Raises UsageError naming the option and its value."""
-    from edge.errors import UsageError
-
-    pairs = {}
-    for text in values or []:
-        name, _, value = text.partition("=")
-        if not (name and value):
-            raise UsageError(f"{option} is {text!r}, allowed is NAME=VALUE")
-        pairs[name] = value
-    return pairs
 
 
 def _report(summary: dict[str, Any], as_json: bool) -> None:
