@@ -19,6 +19,7 @@ from edge.commands.episodes import EpisodeRun, Watcher
 from edge.commands.plant_records import PLACE, TRUTH
 from edge.commands.status_file import StatusFile
 from edge.commands.view import LiveView, StatusWatcher
+from edge.cores import assign_cores
 from edge.errors import UsageError
 from edge.fit import check_fit
 from edge.recorder import Recorder
@@ -107,7 +108,7 @@ def session_directory() -> Iterator[Path]:
 def _create_session(directory: Path, robot: Robot, path: Path, options: RunOptions) -> Session:
     session = Session(
         directory=directory,
-        robot=resolve_ports(robot, directory),
+        robot=assign_cores(resolve_ports(robot, directory)),
         bundle=path,
         seed=options.seed,
         max_prefix=options.max_prefix,

@@ -27,7 +27,8 @@ from firmware_bridge.emulation.robot import EmulatedRobot
 from models.tasks import get_task
 from models.tasks.seeds import evaluation_rng
 
-PRIORITY = 70  # hardware does not wait for software: above the planner, below the servo
+PRIORITY = 70  # hardware does not wait for software: above the planner, below the servo, whose
+# core it shares: they take turns on the bus anyway, and the planner stays undisturbed
 
 
 def run(session: Session) -> None:
@@ -37,7 +38,8 @@ def run(session: Session) -> None:
     endpoint = PacedPty(bus.baud, Path(bus.port) if bus.protocol == "dynamixel" else None)
     try:
         stage = Stage(session, endpoint, tracker.socket)
-        make_real_time(session, "plant", RealTime(priority=PRIORITY))
+        settings = RealTime(priority=PRIORITY, core=session.robot.servo.core)
+        make_real_time(session, "plant", settings)
         with controller_in_front(bus, endpoint):
             stage.run()
     finally:
