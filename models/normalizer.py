@@ -34,6 +34,7 @@ class Normalizer(nn.Module):
         """Raw (..., dim) to normalised (..., dim)."""
         return raw * self.scale + self.offset
 
-    def inverse(self, normalised: Tensor) -> Tensor:
-        """Normalised (..., dim), clamped to [-1, 1], back to raw units."""
-        return (normalised.clamp(-1.0, 1.0) - self.offset) / self.scale
+    def inverse(self, normalised: Tensor, clamp: bool = True) -> Tensor:
+        """Normalised (..., dim), clamped to [-1, 1] first if asked for, back to raw units."""
+        bounded = normalised.clamp(-1.0, 1.0) if clamp else normalised
+        return (bounded - self.offset) / self.scale

@@ -8,7 +8,7 @@ decoder: chunks then join the motion already under way, and a single token is us
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,11 @@ from models.normalizer import Normalizer
 
 @dataclass(frozen=True)
 class TokenizerConfig:
-    """Sizes of a tokenizer; ``patch`` is in steps, ``dropout`` a probability."""
+    """Sizes of a tokenizer; ``patch`` is in steps, ``dropout`` a probability.
+
+    ``decoder_dim`` and ``decoder_head_dim``: the encoder's where they are not given. ``clamp``:
+    decoded actions are clamped to the normaliser's range; published checkpoints are not.
+    """
 
     action_dim: int = 7
     action_horizon: int = 32
@@ -35,6 +39,9 @@ class TokenizerConfig:
     nested_dropout: DropoutMode = "pow2"
     causal_decoder: bool = True
     conditioned_on_command: bool = True
+    decoder_dim: int | None = None
+    decoder_head_dim: int | None = None
+    clamp: bool = True
 
     def __post_init__(self) -> None:
         if self.action_horizon % self.patch:
@@ -43,10 +50,22 @@ class TokenizerConfig:
             )
         if self.dim % self.head_dim:
             raise ValueError(f"head_dim {self.head_dim} does not divide dim {self.dim}")
+        if (self.decoder_dim, self.decoder_head_dim) != (None, None):
+            self.for_decoder()
 
     @property
     def codebook_size(self) -> int:
         return math.prod(self.levels)
+
+    def for_decoder(self) -> TokenizerConfig:
+        """The same with the decoder's sizes as ``dim`` and ``head_dim``."""
+        return replace(
+            self,
+            dim=self.decoder_dim or self.dim,
+            head_dim=self.decoder_head_dim or self.head_dim,
+            decoder_dim=None,
+            decoder_head_dim=None,
+        )
 
 
 class RegisterEncoder(nn.Module):
@@ -124,7 +143,7 @@ class OATTokenizer(nn.Module):
         self.normalizer = Normalizer(config.action_dim)
         self.encoder = RegisterEncoder(config)
         self.quantizer = FSQ(config.levels)
-        self.decoder = ChunkDecoder(config)
+        self.decoder = ChunkDecoder(config.for_decoder())
 
     def forward(self, chunk: Tensor, command: Tensor | None) -> Tensor:
         """Reconstructs a normalised chunk (B, H, D) under a random nested dropout."""
@@ -142,7 +161,8 @@ class OATTokenizer(nn.Module):
             raise ValueError(f"prefix must be in 0..{self.config.num_tokens}, got {prefix}")
         keep = torch.full((len(tokens),), prefix)
         codes = self.quantizer.codes(tokens)
-        return self.normalizer.inverse(self.decoder(codes, keep, self._condition(command)))
+        chunk = self.decoder(codes, keep, self._condition(command))
+        return self.normalizer.inverse(chunk, self.config.clamp)
 
     def _condition(self, command: Tensor | None) -> Tensor | None:
         if self.config.conditioned_on_command != (command is not None):

@@ -1,0 +1,1 @@
+"""Checkpoints of the official OAT implementation, read as data: nothing in them is executed."""
