@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from edge.commands.bench_bus import bus
 from edge.commands.bench_motion import anytime, seams
 from edge.commands.options import whole_numbers
 
@@ -118,3 +119,4 @@ def loop(
 
 bench_app.command()(seams)
 bench_app.command()(anytime)
+bench_app.command()(bus)

@@ -7,7 +7,6 @@ fields of 16 and 12 bits that map a range linearly. Registers are read and writt
 
 from __future__ import annotations
 
-import struct
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -93,15 +92,21 @@ class Feedback(NamedTuple):
     torque: float
 
 
+class RawFeedback(NamedTuple):
+    """The same as the wire's codes: position of 16 bits, velocity and torque of 12."""
+
+    state: int
+    position: int
+    velocity: int
+    torque: int
+
+
 class RegisterAnswer(NamedTuple):
     """Echo of a register's value, as its 4 bytes."""
 
     access: int
     register: int
     data: bytes
-
-
-_FEEDBACK = struct.Struct(">BHBBBBB")
 
 
 def to_bits(value: float, low: float, high: float, bits: int) -> int:
@@ -187,18 +192,26 @@ def read_register_answer(motor_id: int, data: bytes) -> RegisterAnswer | None:
     return RegisterAnswer(data[2], data[3], data[4:])
 
 
+def read_raw_feedback(motor_id: int, data: bytes) -> RawFeedback | None:
+    """Feedback of this motor as codes, or None if this is something else."""
+    if len(data) != 8 or data[0] & 0x0F != motor_id:
+        return None
+    if data[0] == motor_id and read_register_answer(motor_id, data):
+        return None
+    packed = int.from_bytes(data[:6], "big")
+    return RawFeedback(packed >> 44, packed >> 24 & 0xFFFF, packed >> 12 & 0xFFF, packed & 0xFFF)
+
+
 def read_feedback(motor_id: int, data: bytes, ranges: Ranges) -> Feedback | None:
     """Feedback of this motor, or None if this is something else."""
-    if len(data) != 8 or data[0] & 0x0F != motor_id or read_register_answer(motor_id, data):
+    raw = read_raw_feedback(motor_id, data)
+    if raw is None:
         return None
-    head, position, middle, low, last, _, _ = _FEEDBACK.unpack(data)
-    velocity = middle << 4 | low >> 4
-    torque = (low & 0x0F) << 8 | last
     return Feedback(
-        head >> 4,
-        from_bits(position, -ranges.position, ranges.position, 16),
-        from_bits(velocity, -ranges.velocity, ranges.velocity, 12),
-        from_bits(torque, -ranges.torque, ranges.torque, 12),
+        raw.state,
+        from_bits(raw.position, -ranges.position, ranges.position, 16),
+        from_bits(raw.velocity, -ranges.velocity, ranges.velocity, 12),
+        from_bits(raw.torque, -ranges.torque, ranges.torque, 12),
     )
 
 

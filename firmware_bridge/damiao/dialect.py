@@ -17,10 +17,12 @@ from firmware_bridge.messages import Float64Array
 
 DEFAULT_RANGES = Ranges(12.5, 30.0, 10.0)  # DM-J4310
 MA_PER_A = 1000.0
+MAX_POSITION_CODE = 0xFFFF
+_MAX_CODES = np.array((MAX_POSITION_CODE, 0xFFF, 0xFFF), dtype=np.float64)
 
 
 class DamiaoDialect:
-    """``CanDialect`` of MIT mode; set-up fills in ``ranges`` and ``torque_per_ampere``.
+    """``CanDialect`` of MIT mode; set-up gives the ranges and ``torque_per_ampere``.
 
     Currents are torque / torque constant, NaN where a motor does not tell its constant.
     """
@@ -32,12 +34,22 @@ class DamiaoDialect:
         self._joint_by_master = {i + master_offset: j for j, i in enumerate(joints.ids)}
         self._gains = list(zip(kp, kd, strict=True))
         self._scale = JointScale(joints, 1.0)
-        self.ranges = [DEFAULT_RANGES] * len(joints)
+        self.set_ranges([DEFAULT_RANGES] * len(joints))
         self.torque_per_ampere = np.full(len(joints), math.nan)
-        self._position = np.zeros(len(joints))
-        self._velocity = np.zeros(len(joints))
-        self._torque = np.zeros(len(joints))
+        middle = codec.RawFeedback(0, 0x8000, 0x800, 0x800)
+        self._raw = [middle] * len(joints)
         self.watched = False  # a motor that is not enabled is a fault
+
+    def set_ranges(self, ranges: Sequence[Ranges]) -> None:
+        """Take over what full scale means for each motor."""
+        self.ranges = list(ranges)
+        self._full_scale = np.array(self.ranges)  # (joints, 3)
+        self._packed_gains = [
+            int.from_bytes(
+                codec.mit_command(0, MitCommand(0.0, 0.0, kp, kd, 0.0), one).data[2:], "big"
+            )
+            for (kp, kd), one in zip(self._gains, self.ranges, strict=True)
+        ]
 
     def questions(self, joints: Sequence[int]) -> list[CanFrame]:
         """Refresh requests, which command nothing."""
@@ -45,8 +57,15 @@ class DamiaoDialect:
 
     def setpoints(self, position_rad: Float64Array) -> list[CanFrame]:
         """Hold these positions with the configured stiffness and damping."""
-        positions = self._scale.position_units(position_rad).tolist()
-        return [self.command(joint, position) for joint, position in enumerate(positions)]
+        full = self._full_scale[:, 0]
+        codes = (self._scale.position_units(position_rad) + full) * (MAX_POSITION_CODE / (2 * full))
+        clipped = np.minimum(np.maximum(np.rint(codes), 0.0), MAX_POSITION_CODE)
+        return [
+            CanFrame(motor_id, (int(code) << 48 | gains).to_bytes(8, "big"))
+            for motor_id, code, gains in zip(
+                self._ids, clipped.tolist(), self._packed_gains, strict=True
+            )
+        ]
 
     def command(self, joint: int, position: float) -> CanFrame:
         """Hold a motor angle [rad]."""
@@ -65,22 +84,22 @@ class DamiaoDialect:
         joint = self._joint_by_master.get(frame.can_id)
         if joint is None:
             return None
-        value = self.feedback(joint, frame)
-        if value is None:
+        value = codec.read_raw_feedback(self._ids[joint], frame.data)
+        if value is None or frame.extended or frame.remote:
             return None
         if self.watched and value.state != ENABLED:
             reason = codec.describe_fault(value.state) if value.state else "disabled"
             raise DeviceError(f"motor {self._ids[joint]} reports: {reason}")
-        self._position[joint] = value.position
-        self._velocity[joint] = value.velocity
-        self._torque[joint] = value.torque
+        self._raw[joint] = value
         return joint
 
     def measured(self) -> Measured:
         """Positions, velocities and currents along the joints."""
         scale = self._scale
+        share = np.array(self._raw, dtype=np.float64)[:, 1:] / _MAX_CODES  # 0 to 1
+        position, velocity, torque = ((2.0 * share - 1.0) * self._full_scale).T
         return Measured(
-            scale.position_rad(self._position),
-            scale.velocity_rad_s(self._velocity),
-            scale.along_joint(self._torque / self.torque_per_ampere) * MA_PER_A,
+            scale.position_rad(position),
+            scale.velocity_rad_s(velocity),
+            scale.along_joint(torque / self.torque_per_ampere) * MA_PER_A,
         )

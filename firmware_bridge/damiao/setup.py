@@ -46,15 +46,17 @@ class DamiaoSetup:
     def check(self) -> None:
         """Each motor must be in MIT mode and without a fault; learns its ranges."""
         self._dialect.watched = False
+        ranges: list[Ranges] = []
         for joint, motor_id in enumerate(self._ids):
             mode = self._read(motor_id, Register.CTRL_MODE)
             if mode != MIT_MODE:
                 raise DeviceError(f"motor {motor_id} is in control mode {mode:g}, not MIT mode")
-            self._dialect.ranges[joint] = self._ranges(motor_id)
+            ranges.append(self._ranges(motor_id))
             constant = self._read(motor_id, Register.KT_VALUE)
             known = math.isfinite(constant) and constant > 0
             self._dialect.torque_per_ampere[joint] = constant if known else math.nan
             self._raise_fault(motor_id, self._refresh(joint))
+        self._dialect.set_ranges(ranges)
 
     def _ranges(self, motor_id: int) -> Ranges:
         names = (Register.PMAX, Register.VMAX, Register.TMAX)

@@ -17,6 +17,7 @@ from firmware_bridge.cia402.objects import (
     EMERGENCY_BASE,
     HEARTBEAT_BASE,
     HEARTBEAT_LOST,
+    NMT_ID,
     ON_CHANGE,
     PDOS,
     SYNC_ID,
@@ -28,6 +29,8 @@ from firmware_bridge.emulation.can_motor import NS_PER_MS, CanMotor
 
 COUNTS_PER_RAD = COUNTS_PER_TURN / (2.0 * math.pi)
 PDO_OFF = 1 << 31
+SDO_BASE = 0x600
+FIRST_PROFILE_INDEX = 0x6000
 CAN_ID_MASK = 0x7FF
 VOLTAGE_ENABLED, REMOTE = 0x10, 0x200  # bits of the statusword
 GENERIC_ERROR = 0x01  # bit of the error register
@@ -57,6 +60,11 @@ class Cia402Drive(CanMotor):
         self._told_status: int | None = None
         self._target_counts = 0
         self._now_ns = 0
+        self._stale = True  # the dictionary has changed since ``_refresh_ids``
+        self._heartbeat = 0
+        self._host_heartbeat_id = HEARTBEAT_BASE
+        self._command_id: int | None = None
+        self._command_mapping: list[tuple[int, int, int]] = []
         self._boot()
 
     def _boot(self) -> None:
@@ -70,13 +78,27 @@ class Cia402Drive(CanMotor):
         self._now_ns = frame.stamp_ns
         if frame.can_id == SYNC_ID:
             return self._synchronise()
-        if frame.can_id == HEARTBEAT_BASE + (self._heartbeat_entry() >> 16 & 0x7F):
+        if self._stale:
+            self._refresh_ids()
+        if frame.can_id == self._host_heartbeat_id:
             self._host_heard_ns = frame.stamp_ns
-        elif frame.can_id == self._pdo_id(Object.RPDO1_COMMUNICATION):
+        elif frame.can_id == self._command_id and self._operational:
             self._take_pdo(frame.data)
-        elif len(frame.data) in (2, 8):
-            self._network.notify(frame.can_id, bytearray(frame.data), 0.0)
+        elif frame.can_id in (NMT_ID, SDO_BASE + self.device_id):
+            if len(frame.data) in (2, 8):
+                self._network.notify(frame.can_id, bytearray(frame.data), 0.0)
+        else:
+            return []
         return self._spoken()
+
+    def _refresh_ids(self) -> None:
+        """Work out what to listen to, once after each change of the dictionary."""
+        self._stale = False
+        self._heartbeat = self._heartbeat_entry()
+        self._host_heartbeat_id = HEARTBEAT_BASE + (self._heartbeat >> 16 & 0x7F)
+        entry = self._get(Object.RPDO1_COMMUNICATION, 1)
+        self._command_id = None if entry & PDO_OFF else entry & CAN_ID_MASK
+        self._command_mapping = self._mapping(Object.RPDO1_MAPPING)
 
     def _spoken(self) -> list[CanFrame]:
         return [*self._outbox.take(), *self._changed_status()]
@@ -88,7 +110,9 @@ class Cia402Drive(CanMotor):
             return []
         self._now_ns = now_ns
         self._outbox.tick(now_ns)
-        limit_ns = (self._heartbeat_entry() & 0xFFFF) * NS_PER_MS
+        if self._stale:
+            self._refresh_ids()
+        limit_ns = (self._heartbeat & 0xFFFF) * NS_PER_MS
         heard_ns = self._host_heard_ns
         if limit_ns and heard_ns is not None and now_ns - heard_ns > limit_ns:
             self._host_heard_ns = None  # watched again from its next heartbeat on
@@ -132,7 +156,7 @@ class Cia402Drive(CanMotor):
 
     def _take_pdo(self, data: bytes) -> None:
         at = 0
-        for index, sub, size in self._mapping(Object.RPDO1_MAPPING):
+        for index, sub, size in self._command_mapping:
             piece = data[at : at + size]
             at += size
             if len(piece) == size:
@@ -190,6 +214,8 @@ class Cia402Drive(CanMotor):
         return self.error_code if index == Object.ERROR_CODE else None
 
     def _written(self, index: int, data: bytes, **_: Any) -> None:
+        if index < FIRST_PROFILE_INDEX:
+            self._stale = True
         if index == Object.CONTROLWORD:
             self._control(struct.unpack("<H", data)[0])
         elif index == Object.TARGET_POSITION:
@@ -264,6 +290,7 @@ class Cia402Drive(CanMotor):
         """As at power-on: boot-up message, pre-operational, no voltage, dictionary as made."""
         super().restart()
         self._node.data_store.clear()
+        self._stale = True
         self.state, self.error_code = DriveState.SWITCH_ON_DISABLED, 0
         self._host_heard_ns = self._told_status = None
         self._boot()

@@ -26,6 +26,7 @@ MOTION_LENGTH = 4  # position and speed
 WHOLE_LENGTH = 15  # position to current
 CURRENT_AT = Register.PRESENT_CURRENT - Register.PRESENT_POSITION
 SIGN_BIT = 15
+GOAL_POSITION = int(Register.GOAL_POSITION)
 
 
 class FeetechBus:
@@ -138,7 +139,7 @@ class FeetechBus:
         position_rad = checked_position_rad(setpoint, len(self._ids))
         goals = self._units.position_ticks(position_rad, *self._limits)
         data = {i: goal.to_bytes(2, "little") for i, goal in zip(self._ids, goals, strict=True)}
-        self._transport.write(codec.sync_write(Register.GOAL_POSITION, 2, data))
+        self._transport.write(codec.sync_write(GOAL_POSITION, 2, data))
 
     def enable(self) -> None:
         """Goal = measured position, then torque on; see ``JointBus.enable``."""

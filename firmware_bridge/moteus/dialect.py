@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from firmware_bridge.can_bus.frame import CanFrame
+from firmware_bridge.can_bus.frame import CanFrame, fd_padded
 from firmware_bridge.can_bus.joint_bus import Measured
 from firmware_bridge.errors import DeviceError
 from firmware_bridge.joint_map import JointMap, JointScale
@@ -29,7 +29,7 @@ QUESTION = (
     + codec.header(READ, Width.INT8, Register.FAULT, 1)
 )
 _POSITION_MODE = codec.header(WRITE, Width.INT8, Register.MODE, 1) + bytes((Mode.POSITION,))
-_TARGET = codec.header(WRITE, Width.F32, Register.COMMAND_POSITION, 1)
+_HEAD = _POSITION_MODE + codec.header(WRITE, Width.F32, Register.COMMAND_POSITION, 1)
 _TIMEOUT = codec.header(WRITE, Width.F32, Register.COMMAND_TIMEOUT, 1)
 _F32 = struct.Struct("<f")
 # The answer to QUESTION as a servo sends it: what stands where, and what it must begin with.
@@ -46,25 +46,29 @@ class MoteusDialect:
         self._ids = joints.ids
         self._joint_by_answer = {codec.answer_id(i): j for j, i in enumerate(joints.ids)}
         self._scale = JointScale(joints, RAD_PER_TURN)
-        self._timeout = _TIMEOUT + _F32.pack(watchdog_s)
-        self._turns = np.zeros(len(joints))
-        self._turns_s = np.zeros(len(joints))
-        self._amperes = np.zeros(len(joints))
+        self._command_ids = [codec.command_id(servo_id) for servo_id in joints.ids]
+        tail = _TIMEOUT + _F32.pack(watchdog_s) + QUESTION
+        whole = fd_padded(_HEAD + bytes(4) + tail, codec.NOP)
+        self._tail = whole[len(_HEAD) + 4 :]
+        self._questions = [codec.frame(can_id, QUESTION) for can_id in self._command_ids]
+        self._values = [(0.0, 0, 0)] * len(joints)  # turns, velocity units, current units
         self.watched = False  # a servo that left position mode is a fault
 
     def questions(self, joints: Sequence[int]) -> list[CanFrame]:
         """Ask without commanding."""
-        return [codec.frame(codec.command_id(self._ids[joint]), QUESTION) for joint in joints]
+        return [self._questions[joint] for joint in joints]
 
     def setpoints(self, position_rad: Float64Array) -> list[CanFrame]:
         """Position mode at these turns, each with the question for its state."""
-        turns = self._scale.position_units(position_rad).tolist()
-        return [self.command(servo_id, t) for servo_id, t in zip(self._ids, turns, strict=True)]
+        turns = self._scale.position_units(position_rad).astype("<f4").tobytes()
+        return [
+            CanFrame(can_id, _HEAD + turns[4 * j : 4 * j + 4] + self._tail, True, False, True, True)
+            for j, can_id in enumerate(self._command_ids)
+        ]
 
     def command(self, servo_id: int, turns: float) -> CanFrame:
         """Hold a position [turns]."""
-        data = _POSITION_MODE + _TARGET + _F32.pack(turns) + self._timeout + QUESTION
-        return codec.frame(codec.command_id(servo_id), data)
+        return codec.frame(codec.command_id(servo_id), _HEAD + _F32.pack(turns) + self._tail)
 
     def accept(self, frame: CanFrame) -> int | None:
         """Take an answer in; a servo that stopped by itself raises ``DeviceError``."""
@@ -80,18 +84,17 @@ class MoteusDialect:
             raise DeviceError(f"servo {self._ids[joint]} {describe_mode(mode, fault)}")
         if not math.isfinite(turns) or _INT16_NAN in (speed, current):
             return None
-        self._turns[joint] = turns
-        self._turns_s[joint] = speed * _VELOCITY_UNIT
-        self._amperes[joint] = current * _CURRENT_UNIT
+        self._values[joint] = (turns, speed, current)
         return joint
 
     def measured(self) -> Measured:
         """Positions, velocities and currents along the joints."""
         scale = self._scale
+        turns, speed, current = np.array(self._values, dtype=np.float64).T
         return Measured(
-            scale.position_rad(self._turns),
-            scale.velocity_rad_s(self._turns_s),
-            scale.along_joint(self._amperes) * MA_PER_A,
+            scale.position_rad(turns),
+            scale.velocity_rad_s(speed * _VELOCITY_UNIT),
+            scale.along_joint(current * (_CURRENT_UNIT * MA_PER_A)),
         )
 
 

@@ -18,6 +18,12 @@ from firmware_bridge.odrive.errors import describe_axis_error
 
 RAD_PER_TURN = 2.0 * math.pi
 MA_PER_A = 1000.0
+NO_FEEDFORWARD = bytes(4)
+ESTIMATES, CURRENTS, HEARTBEAT = (
+    int(Command.GET_ENCODER_ESTIMATES),
+    int(Command.GET_IQ),
+    int(Command.HEARTBEAT),
+)  # plain: compared for each frame
 
 
 class ODriveDialect:
@@ -31,6 +37,10 @@ class ODriveDialect:
         self._nodes = joints.ids
         self._joint_by_node = {node: joint for joint, node in enumerate(joints.ids)}
         self._scale = JointScale(joints, RAD_PER_TURN)
+        self._input_ids = [codec.frame_id(node, Command.SET_INPUT_POS) for node in joints.ids]
+        self._estimate_questions = [
+            codec.ask(node, Command.GET_ENCODER_ESTIMATES) for node in joints.ids
+        ]
         self._with_currents = with_currents
         self._turns = np.zeros(len(joints))
         self._turns_s = np.zeros(len(joints))
@@ -44,33 +54,34 @@ class ODriveDialect:
         frames = []
         for joint in joints:
             self._half[joint] = False
-            frames.append(codec.ask(self._nodes[joint], Command.GET_ENCODER_ESTIMATES))
+            frames.append(self._estimate_questions[joint])
             if self._with_currents:
                 frames.append(codec.ask(self._nodes[joint], Command.GET_IQ))
         return frames
 
     def setpoints(self, position_rad: Float64Array) -> list[CanFrame]:
         """One input position each."""
-        turns = self._scale.position_units(position_rad).tolist()
+        turns = self._scale.position_units(position_rad).astype("<f4").tobytes()
         return [
-            codec.set_input_pos(node, turn) for node, turn in zip(self._nodes, turns, strict=True)
+            CanFrame(can_id, turns[4 * joint : 4 * joint + 4] + NO_FEEDFORWARD)
+            for joint, can_id in enumerate(self._input_ids)
         ]
 
     def accept(self, frame: CanFrame) -> int | None:
         """Take estimates and currents; a heartbeat with an error raises ``DeviceError``."""
-        node, command = codec.split_id(frame.can_id)
+        node, command = frame.can_id >> codec.NODE_SHIFT, frame.can_id & codec.COMMAND_MASK
         joint = self._joint_by_node.get(node)
         if joint is None or frame.extended or frame.remote:
             return None
-        if command == Command.HEARTBEAT:
+        if command == HEARTBEAT:
             self._check_heartbeat(node, codec.read_heartbeat(frame.data))
             return None
-        if command not in (Command.GET_ENCODER_ESTIMATES, Command.GET_IQ):
+        if command not in (ESTIMATES, CURRENTS):
             return None
         values = codec.read_pair(frame.data)
-        if values is None or not all(map(math.isfinite, values)):
+        if values is None or not math.isfinite(values[0] + values[1]):
             return None
-        if command == Command.GET_ENCODER_ESTIMATES:
+        if command == ESTIMATES:
             self._turns[joint], self._turns_s[joint] = values
             self._half[joint] = True
             return None if self._with_currents else joint

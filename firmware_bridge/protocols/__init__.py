@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from firmware_bridge.bus import JointBus
 from firmware_bridge.emulation.plant import Plant
@@ -47,13 +47,15 @@ class LineOptions:
 class BusOptions:
     """Common settings of a joint bus; None leaves a protocol's own default.
 
-    ``patience`` multiplies how long answers are waited for.
+    ``patience`` multiplies how long answers are waited for; ``wrap`` may put something (a recorder)
+    around the transport.
     """
 
     bitrate: int = 1_000_000
     data_bitrate: int = 5_000_000
     watchdog_ms: int | None = None
     patience: int = 1
+    wrap: Callable[[Any], Any] = field(default=lambda transport: transport)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from firmware_bridge.emulation.plant import Plant
 from firmware_bridge.errors import PortError
 from firmware_bridge.joint_map import JointMap
 from firmware_bridge.protocols import BusOptions, Emulation, LineOptions, ProtocolSpec
-from firmware_bridge.transports.can_port import PythonCanPort
+from firmware_bridge.transports.can_port import CanTransport, PythonCanPort
 
 RATES = BitRates()
 ANSWER_QUEUE = 1000
@@ -58,12 +58,15 @@ def _emulation(
     return make
 
 
-def can_port(address: str, options: BusOptions, fd: bool) -> PythonCanPort:
+def can_port(address: str, options: BusOptions, fd: bool) -> CanTransport:
     """A port from "interface:channel"; raises ``PortError`` for another form."""
     interface, colon, channel = address.partition(":")
     if not colon or not interface or not channel:
         raise PortError(f"port {address!r} is not interface:channel, as in socketcan:can0")
-    return PythonCanPort(interface, channel, options.bitrate, options.data_bitrate if fd else None)
+    data_bitrate = options.data_bitrate if fd else None
+    port: CanTransport = PythonCanPort(interface, channel, options.bitrate, data_bitrate)
+    wrapped: CanTransport = options.wrap(port)
+    return wrapped
 
 
 def _wire_us(frames: Sequence[CanFrame], shared: Sequence[CanFrame] = ()) -> Callable[[int], float]:

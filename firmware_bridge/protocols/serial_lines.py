@@ -47,7 +47,7 @@ def _dynamixel_bus(address: str, joints: JointMap, options: BusOptions) -> Joint
         reply_slack_us=1500 * options.patience,
         read_budget_us=4500 * options.patience,
     )
-    return DynamixelBus(SerialPort(address, options.bitrate), config)
+    return DynamixelBus(options.wrap(SerialPort(address, options.bitrate)), config)
 
 
 def _dynamixel_emulation(plant: Plant, arm: str, line: LineOptions) -> Emulation:
@@ -78,7 +78,7 @@ def _feetech_bus(address: str, joints: JointMap, options: BusOptions) -> JointBu
         reply_slack_us=3000 * options.patience,
         read_budget_us=9000 * options.patience,
     )
-    return FeetechBus(SerialPort(address, options.bitrate), config)
+    return FeetechBus(options.wrap(SerialPort(address, options.bitrate)), config)
 
 
 def _feetech_emulation(plant: Plant, arm: str, line: LineOptions) -> Emulation:

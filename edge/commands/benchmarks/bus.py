@@ -1,0 +1,198 @@
+"""Cycles of every protocol's joint bus against its emulated devices in another process.
+
+A cycle is one ``write_setpoints`` and one ``read_state``. The wire limit is the time that its bits
+take on the line; the emulated line is paced to it. ``codec_us`` is a cycle with the line's answers
+replayed from memory: what our own code costs.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.errors import RunError, UsageError
+from firmware_bridge.bus import JointBus
+from firmware_bridge.can_bus.frame import CanFrame
+from firmware_bridge.errors import BusTimeout
+from firmware_bridge.joint_map import JointMap
+from firmware_bridge.messages import Float64Array, SafeSetpoint
+from firmware_bridge.protocols import BusOptions, ProtocolSpec, load_protocols
+
+WARM_UP = 20
+PATIENCE = 100
+NS_PER_US = 1000.0
+START_TIMEOUT_S = 20.0
+
+
+def bench_bus(names: str, joint_counts: Sequence[int], cycles: int) -> dict[str, Any]:
+    """Rows for each protocol (comma-separated, or "all") and joint count; raises UsageError."""
+    known = load_protocols()
+    wanted = list(known) if names == "all" else names.split(",")
+    for name in wanted:
+        if name not in known:
+            raise UsageError(f"protocol {name!r} is not known (known: {', '.join(known)})")
+    rows = [_row(known[name], joints, cycles) for name in wanted for joints in joint_counts]
+    return {"rows": rows}
+
+
+def _row(spec: ProtocolSpec, joints: int, cycles: int) -> dict[str, Any]:
+    tapes: list[CanTape | SerialTape] = []
+
+    def wrap(transport: Any) -> CanTape | SerialTape:
+        tapes.append(CanTape(transport) if spec.is_can else SerialTape(transport))
+        return tapes[-1]
+
+    ids = tuple(range(spec.first_id, spec.first_id + joints))
+    with _emulated(spec, joints) as address:
+        options = BusOptions(watchdog_ms=0, patience=PATIENCE, wrap=wrap)
+        bus = spec.make_bus(address, JointMap(ids), options)
+        bus.open()
+        bus.enable()
+        target = bus.read_state().position_rad
+        live_us, lost = _time_cycles(bus, target, cycles)
+        tapes[0].replays = True
+        codec_us, _ = _time_cycles(bus, target, cycles)
+        tapes[0].replays = False
+        bus.disable()
+        bus.close()
+    limit_us = spec.wire_us(joints)
+    p50, p99 = np.percentile(live_us, (50, 99))
+    return {
+        "protocol": spec.name,
+        "joints": joints,
+        "cycle_us_p50": round(float(p50), 1),
+        "cycle_us_p99": round(float(p99), 1),
+        "wire_limit_us": round(limit_us, 1),
+        "ratio": round(float(p50) / limit_us, 3),
+        "codec_us": round(float(np.percentile(codec_us, 50)), 1),
+        "cycles": cycles,
+        "lost": lost,
+    }
+
+
+def _time_cycles(bus: JointBus, target: Float64Array, cycles: int) -> tuple[list[float], int]:
+    """Duration of each cycle [us], and how many got no answer."""
+    times: list[float] = []
+    lost = 0
+    for _ in range(WARM_UP + cycles):
+        start_ns = time.perf_counter_ns()
+        bus.write_setpoints(SafeSetpoint(start_ns, target))
+        try:
+            bus.read_state()
+        except BusTimeout:
+            lost += 1
+        times.append((time.perf_counter_ns() - start_ns) / NS_PER_US)
+    return times[WARM_UP:], lost
+
+
+@contextmanager
+def _emulated(spec: ProtocolSpec, joints: int) -> Iterator[str]:
+    """The protocol's devices in a process of their own; yields what to connect to."""
+    with tempfile.TemporaryDirectory(prefix="oat-bench-") as directory:
+        link = str(Path(directory) / "tty")
+        channel = f"bench-{os.getpid()}"
+        line = ("--channel", channel) if spec.is_can else ("--link", link)
+        code = "import typer; from edge.commands.emulate import emulate; typer.run(emulate)"
+        command = [sys.executable, "-c", code, spec.name, "--joints", str(joints), *line]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                address = process.stdout.readline().strip() if process.stdout else ""
+                if not address:
+                    raise RunError(f"the emulated {spec.name} devices did not start")
+                yield address
+            finally:
+                process.terminate()
+                process.wait(START_TIMEOUT_S)
+
+
+class CanTape:
+    """A CAN transport that remembers the answers to the last frames sent, and can replay them."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self.replays = False
+        self._answers: dict[tuple[int, bool], list[CanFrame]] = {}
+        self._last: tuple[int, bool] = (0, False)
+        self._waiting: deque[CanFrame] = deque()
+
+    def open(self) -> None:
+        self._transport.open()
+
+    def send(self, frames: Sequence[CanFrame]) -> None:
+        self._last = (len(frames), bool(frames) and frames[-1].remote)
+        if self.replays:
+            self._waiting = deque(self._answers.get(self._last, ()))
+            return
+        self._answers[self._last] = []
+        self._transport.send(frames)
+
+    def receive(self, deadline_ns: int) -> CanFrame | None:
+        if self.replays:
+            return self._waiting.popleft() if self._waiting and deadline_ns else None
+        frame: CanFrame | None = self._transport.receive(deadline_ns)
+        if frame is not None and self._last in self._answers:
+            self._answers[self._last].append(frame)
+        return frame
+
+    def flush(self) -> None:
+        self._transport.flush()
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+class SerialTape:
+    """The same for a byte stream."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self.replays = False
+        self._answers: dict[bytes, bytes] = {}
+        self._last = b""
+
+    def open(self) -> None:
+        self._transport.open()
+
+    def write(self, data: bytes) -> None:
+        self._last = data
+        if not self.replays:
+            self._answers[data] = b""
+            self._transport.write(data)
+
+    def read(self, minimum: int, deadline_ns: int) -> bytes:
+        if self.replays:
+            return self._answers.get(self._last, b"")
+        data: bytes = self._transport.read(minimum, deadline_ns)
+        self._answers[self._last] += data
+        return data
+
+    def flush_input(self) -> None:
+        if not self.replays:
+            self._transport.flush_input()
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+def print_bus(report: dict[str, Any]) -> None:
+    """The rows as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="One cycle: all setpoints out, all states in")
+    columns = ("protocol", "joints", "cycle_us_p50", "cycle_us_p99", "wire_limit_us", "ratio")
+    for title in (*columns, "codec_us", "lost"):
+        table.add_column(title, justify="left" if title == "protocol" else "right")
+    for row in report["rows"]:
+        table.add_row(*(str(row[key]) for key in (*columns, "codec_us", "lost")))
+    Console().print(table)
