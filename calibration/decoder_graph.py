@@ -1,6 +1,6 @@
 """The tokenizer's decoder as a graph, cropped to the steps that will be executed.
 
-Cropping is exact, because the decoder is causal over positions. What does not depend on the
+Cropping is exact where the decoder is causal over positions. What does not depend on the
 input is folded: the queries' first self-attention, the latent projection and positions into keys
 and values, their biases (a key's shifts every score alike, a value's passes through the average),
 the normaliser of the command and that of the actions.
@@ -21,26 +21,29 @@ from models.tokenizer import OATTokenizer
 def build_decode(tokenizer: OATTokenizer, steps: int) -> onnx.ModelProto:
     """``tokens`` (1, R), ``prefix`` (1,) [, ``command`` (1, D) rad] → ``action`` (1, steps, D) rad.
 
-    Tokens at index >= prefix are replaced by the mask vector, so they may be any code.
+    Tokens at index >= prefix are replaced by the mask vector, so they may be any code. A decoder
+    that is not causal computes the whole horizon, of which the first ``steps`` are given out.
     """
     c, g = tokenizer.config, GraphBuilder("decode")
-    if steps < c.action_horizon and not c.causal_decoder:
-        raise ValueError("only a causal decoder can be cropped")
+    rows = steps if c.causal_decoder else c.action_horizon
     g.input("tokens", (1, c.num_tokens), "int64")
     g.input("prefix", (1,), "int64")
     if c.conditioned_on_command:
         g.input("command", (1, c.action_dim))
     keys, values = _memory(g, tokenizer)
     layers = tokenizer.decoder.decoder["layers"]
-    x, mask = _start(tokenizer, steps)
+    x, mask = _start(tokenizer, rows)
     x = g.constant(x, "queries")
     for index, layer in enumerate(layers):
         name = f"layers.{index}"
         if index > 0:
-            x = _self_attention(g, f"{name}.self_attn", layer, x, steps, g.constant(mask, "mask"))
-        x = _cross_attention(g, f"{name}.cross_attn", layer, x, steps, keys[index], values[index])
+            x = _self_attention(g, f"{name}.self_attn", layer, x, rows, g.constant(mask, "mask"))
+        x = _cross_attention(g, f"{name}.cross_attn", layer, x, rows, keys[index], values[index])
         x = _feed_forward(g, name, layer, x)
     action = _actions(g, tokenizer, x)
+    if steps < rows:
+        bounds = (g.constant(np.array([edge]), "edge") for edge in (0, steps, 0))
+        action = g.op("Slice", action, *bounds)
     g.output(g.reshape(action, 1, steps, c.action_dim), "action", (1, steps, c.action_dim))
     return g.build()
 
@@ -180,11 +183,13 @@ def _feed_forward(g: GraphBuilder, name: str, layer: nn.TransformerDecoderLayer,
 
 
 def _actions(g: GraphBuilder, tokenizer: OATTokenizer, x: str) -> str:
-    """The head and the inverse normaliser in one product; clamped to the normaliser's range."""
+    """The head and the inverse normaliser in one product; clamped where the tokenizer clamps."""
     head, norm = tokenizer.decoder.head, tokenizer.normalizer
     weight = array(head.proj.weight.T / norm.scale)
     bias = array((head.proj.bias - norm.offset) / norm.scale)
-    low, high = (norm.inverse(torch.full_like(norm.scale, sign)) for sign in (-1.0, 1.0))
     action = g.linear("actions", g.layer_norm(x, head.norm), weight, bias)
+    if not tokenizer.config.clamp:
+        return action
+    low, high = (norm.inverse(torch.full_like(norm.scale, sign)) for sign in (-1.0, 1.0))
     action = g.op("Max", action, g.constant(array(low), "minimum"))
     return g.op("Min", action, g.constant(array(high), "maximum"))

@@ -50,8 +50,12 @@ class FSQ(nn.Module):
         digits = indices.unsqueeze(-1) // self.strides % self.levels
         return (digits - half) / half
 
-    def _bound(self, latent: Tensor) -> Tensor:
+    def bounds(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Shift, half width and offset (dim,): ``tanh(latent + shift) * half_width - offset``."""
         half_width = (self.levels - 1) * (1 + BOUND_SLACK) / 2
         offset = torch.where(self.levels % 2 == 0, 0.5, 0.0)
-        shift = (offset / half_width).atanh()
+        return (offset / half_width).atanh(), half_width, offset
+
+    def _bound(self, latent: Tensor) -> Tensor:
+        shift, half_width, offset = self.bounds()
         return (latent + shift).tanh() * half_width - offset

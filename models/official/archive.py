@@ -1,4 +1,4 @@
-"""The zip archive that ``torch.save`` writes: one pickle, and the bytes of each tensor's storage."""
+"""The zip archive of ``torch.save``: one pickle, and the bytes of each tensor's storage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From an official tokenizer checkpoint to ``models.tokenizer``: sizes from shapes, weights by name.
+"""From an official tokenizer checkpoint to ours: sizes from shapes, weights by name.
 
 What shapes cannot tell, heads and levels and the decoder's mask, comes from the configuration.
 """
