@@ -18,11 +18,15 @@ from firmware_bridge.bus import JointBus
 from firmware_bridge.can_bus.bit_time import BitRates
 from firmware_bridge.can_bus.broker import Broker
 from firmware_bridge.can_bus.client import BusClient, ControllerSettings
+from firmware_bridge.can_bus.frame import CanFrame
 from firmware_bridge.can_bus.rendezvous import take_channel
 from firmware_bridge.cia402 import Cia402Config, cia402_bus
 from firmware_bridge.damiao import DamiaoConfig, damiao_bus
+from firmware_bridge.dynamixel import DynamixelBus, DynamixelConfig
+from firmware_bridge.dynamixel.units import CENTRE_TICKS
 from firmware_bridge.emulation.can_motor import CanMotor
 from firmware_bridge.emulation.can_robot import EmulatedCanRobot
+from firmware_bridge.emulation.chains import plain_chain
 from firmware_bridge.emulation.cia402_drive import Cia402Drive
 from firmware_bridge.emulation.damiao_motor import DamiaoMotor
 from firmware_bridge.emulation.feetech_servo import FeetechChain, FeetechServo
@@ -30,6 +34,7 @@ from firmware_bridge.emulation.moteus_servo import MoteusServo
 from firmware_bridge.emulation.odrive_axis import ODriveAxis
 from firmware_bridge.emulation.paced_pty import PacedPty
 from firmware_bridge.emulation.plant import FirstOrderPlant
+from firmware_bridge.emulation.robot import EmulatedRobot
 from firmware_bridge.emulation.serial_robot import EmulatedSerialRobot
 from firmware_bridge.feetech import FeetechBus, FeetechConfig
 from firmware_bridge.feetech.config import RAD_PER_TICK
@@ -72,6 +77,8 @@ class Runner:
 
 class CanChannel:
     """A simulated bus in a thread of this process."""
+
+    interface = "oatcan"
 
     def __init__(self) -> None:
         self.name = f"test-{os.getpid()}-{next(_NUMBERS)}"
@@ -121,10 +128,12 @@ class CanRig:
     fd = False
     first_id = 1
     has_watchdog = True
+    can_vanish = True
     resolution_rad = 1e-3
+    make_channel: type = CanChannel
 
     def __init__(self, watchdog_ms: int = 0) -> None:
-        self.channel = CanChannel()
+        self.channel = self.make_channel()
         self.plant = FirstOrderPlant(JOINTS)
         self.ids = tuple(range(self.first_id, self.first_id + JOINTS))
         self.joints = JointMap(self.ids, DIRECTIONS, ZEROS_RAD)
@@ -142,7 +151,8 @@ class CanRig:
     def bus(self, patience: Patience = PATIENT) -> JointBus:
         data_bitrate = RATES.data if self.fd else None
         options = None if self.fd else {"fd": True, "data_bitrate": RATES.data}
-        port = PythonCanPort("oatcan", self.channel.name, RATES.nominal, data_bitrate, options)
+        interface = self.channel.interface
+        port = PythonCanPort(interface, self.channel.name, RATES.nominal, data_bitrate, options)
         return self.make(port, patience)
 
     def place(self, position_rad: np.ndarray) -> None:
@@ -280,10 +290,55 @@ class Cia402Rig(CanRig):
         drive.fail(0x3210)
 
 
+class VirtualClient:
+    """The emulated motors' end of python-can's ``virtual`` bus, in place of a ``BusClient``."""
+
+    def __init__(self, channel: str) -> None:
+        self.channel = channel
+        self._port = PythonCanPort("virtual", channel, data_bitrate=RATES.data)
+        self._port.open()
+
+    def receive(self, deadline_ns: int) -> CanFrame | None:
+        return self._port.receive(deadline_ns)
+
+    def send(self, frame: CanFrame, ready_ns: int) -> None:
+        del ready_ns
+        self._port.send([frame])
+
+    def close(self) -> None:
+        self._port.close()
+
+
+class VirtualChannel:
+    """A ``virtual`` bus of python-can: frames at once, no errors."""
+
+    interface = "virtual"
+
+    def __init__(self) -> None:
+        self.name = f"test-{os.getpid()}-{next(_NUMBERS)}"
+
+    def client(self, queue_length: int) -> VirtualClient:
+        del queue_length
+        return VirtualClient(self.name)
+
+    def close(self) -> None:
+        pass
+
+
+class OnVirtual:
+    """Puts a rig's motors on python-can's own ``virtual`` interface."""
+
+    @staticmethod
+    def of(rig: type[CanRig]) -> type[CanRig]:
+        members = {"make_channel": VirtualChannel, "can_vanish": False}
+        return type(f"{rig.__name__}OnVirtual", (rig,), members)
+
+
 class FeetechRig:
     """A chain of emulated STS servos on a paced pseudo-terminal."""
 
     has_watchdog = False
+    can_vanish = True
     resolution_rad = RAD_PER_TICK
     with_currents = False
 
@@ -341,11 +396,84 @@ class FeetechRig:
     close = unplug
 
 
+class DynamixelRig:
+    """Emulated X-series servos on a paced pseudo-terminal."""
+
+    has_watchdog = True
+    can_vanish = True
+    resolution_rad = RAD_PER_TICK
+    fast_sync = True
+
+    def __init__(self, watchdog_ms: int = 0) -> None:
+        del watchdog_ms  # the bus sets it
+        self.plant = FirstOrderPlant(JOINTS)
+        self.ids = tuple(range(1, JOINTS + 1))
+        self.servos = plain_chain(JOINTS)
+        endpoint = PacedPty(BAUD)
+        self.path = endpoint.path
+        self.robot = EmulatedRobot(self.plant, self.servos, endpoint)
+        self._runner = Runner(self.robot.run_until, endpoint.close)
+
+    def bus(self, patience: Patience = PATIENT) -> DynamixelBus:
+        config = DynamixelConfig(
+            self.ids,
+            DIRECTIONS,
+            ZEROS_RAD,
+            baud=BAUD,
+            fast_sync=self.fast_sync,
+            watchdog_ms=patience.watchdog_ms,
+            reply_slack_us=patience.reply_us,
+            read_budget_us=patience.budget_us,
+        )
+        return DynamixelBus(SerialPort(self.path, BAUD), config)
+
+    def place(self, position_rad: np.ndarray) -> None:
+        self.plant.position_rad[:] = position_rad
+        self.robot.settle()
+
+    def goals_rad(self) -> np.ndarray:
+        ticks = np.array([servo.goal_ticks for servo in self.servos])
+        return (ticks - CENTRE_TICKS) * RAD_PER_TICK
+
+    def torque(self) -> list[bool]:
+        return [servo.has_torque for servo in self.servos]
+
+    def hold(self) -> None:
+        self.robot.hold()
+
+    def silence(self, joint: int) -> None:
+        self.robot.bus.absent.add(self.ids[joint])
+
+    def unsilence(self, joint: int) -> None:
+        self.robot.bus.absent.discard(self.ids[joint])
+
+    def lose_answers(self, count: int) -> None:
+        left = [b""] * count
+        self.robot.bus.tamper = lambda data: left.pop() if left else data
+
+    def fail(self, joint: int) -> None:
+        self.servos[joint].fail(0x20)
+
+    def trips(self) -> int:
+        return self.robot.bus.watchdog_trips
+
+    def unplug(self) -> None:
+        self._runner.stop()
+
+    close = unplug
+
+
+class DynamixelPlainRig(DynamixelRig):
+    fast_sync = False
+
+
 class FeetechCurrentsRig(FeetechRig):
     with_currents = True
 
 
 RIGS = {
+    "dynamixel on serial": DynamixelRig,
+    "dynamixel with plain sync read on serial": DynamixelPlainRig,
     "feetech on serial": FeetechRig,
     "feetech with currents on serial": FeetechCurrentsRig,
     "odrive-0.6 on oatcan": ODriveRig,
@@ -353,6 +481,10 @@ RIGS = {
     "damiao on oatcan": DamiaoRig,
     "moteus on oatcan (FD)": MoteusRig,
     "cia402 on oatcan": Cia402Rig,
+    "odrive-0.6 on virtual": OnVirtual.of(ODriveRig),
+    "damiao on virtual": OnVirtual.of(DamiaoRig),
+    "moteus on virtual (FD)": OnVirtual.of(MoteusRig),
+    "cia402 on virtual": OnVirtual.of(Cia402Rig),
 }
 
 

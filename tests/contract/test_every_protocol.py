@@ -229,6 +229,8 @@ def test_a_silent_host_stops_the_devices_until_they_are_enabled_again(rig_kind) 
 
 
 def test_a_port_that_went_away_is_a_port_error(rig) -> None:  # type: ignore[no-untyped-def]
+    if not rig.can_vanish:
+        pytest.skip("this transport has no wire that could be pulled")
     bus = rig.bus(HASTY)
     bus.open()
     rig.unplug()
