@@ -95,6 +95,7 @@ class Pilot:
         self._filter.disengage()
         self._forget()
         self._latched = Stop(reason)
+        self._rung, self._reason = Rung.DISENGAGED, reason
 
     def _obey(self, reading: Reading, now_ns: int) -> bool:
         """Take over the operator's mode; True where the joints were engaged for it.

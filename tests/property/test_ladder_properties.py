@@ -9,10 +9,8 @@ import os
 from collections import Counter
 
 import numpy as np
-import pytest
 
 from edge.ladder import Rung
-from edge.safety import smoothing_ticks
 from tests.edge_parts import TICK_NS
 from tests.property.ladder_world import World
 from tests.property.test_safety_properties import assert_within_limits
@@ -34,8 +32,10 @@ class Watch:
         self.steps: Counter[tuple[Rung, Rung]] = Counter()
         limits = world.limits
         braking_s = float(np.max(limits.velocity_rad_s / limits.acceleration_rad_s2))
-        window = smoothing_ticks(limits, PERIOD_S)
-        self.longest_stop = int(np.ceil(braking_s / PERIOD_S)) + window + 1
+        window_s = float(np.max(2 * limits.acceleration_rad_s2 / limits.jerk_rad_s3))
+        self.longest_stop = (
+            sum(int(np.ceil(s / PERIOD_S - 1e-6)) for s in (braking_s, window_s)) + 1
+        )
 
     def look(self, sent: bool) -> None:
         """After each tick of the world."""
