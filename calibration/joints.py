@@ -92,7 +92,8 @@ class JointMeasurement:
 
     def feed(self, motor_rad: Float64Array) -> None:
         """Take one reading, shape (joints,)."""
-        angle = self._continuous.take(motor_rad)
+        in_posture = self.step is Step.POSTURE  # which is to say what the servos count there
+        angle = motor_rad.copy() if in_posture else self._continuous.take(motor_rad)
         self._window.append(angle)
         if np.isnan(self._start_rad).any():
             self._start_rad = angle.copy()

@@ -52,7 +52,8 @@ class LiveTable:
     def update(self, prompt: str, notice: str, rows: list[Any]) -> None:
         """See ``CalibrateView.update``."""
         words = (Text(prompt, style="bold"), Text(notice, style="yellow"), Text(KEYS, style="dim"))
-        self._live.update(Group(joint_table(rows), *words), refresh=True)
+        table = [joint_table(rows)] if rows else []
+        self._live.update(Group(*table, *words), refresh=True)
 
 
 class PlainLines:
