@@ -8,6 +8,7 @@
     fp32/decode.onnx        tokens, prefix length    → the executed actions of the chunk
     fp32/decode_full.onnx   the same                 → all actions of the chunk
     int8/…                  the same graphs in another precision
+    encode.onnx             actions of a chunk       → tokens; for use offline, never loaded onboard
     parity.json             how each precision compares with the trained model
 
 ``load`` trusts nothing: a file that is altered, truncated, missing or unlisted is refused by name.
@@ -23,6 +24,7 @@ from pathlib import Path
 from edge.errors import BundleError
 from edge.manifest import (
     COMMAND_KEY,
+    DECODERS,
     GRAPHS,
     MANIFEST,
     MAX_FILE_BYTES,
@@ -35,6 +37,7 @@ from edge.manifest import (
 
 __all__ = [
     "COMMAND_KEY",
+    "DECODERS",
     "GRAPHS",
     "MANIFEST",
     "SEAL",
@@ -64,13 +67,23 @@ class Bundle:
     def graph(self, precision: str, graph: str) -> bytes:
         """Bytes of one graph, checked against the manifest once more as they are read.
 
-        Raises BundleError if the precision is not in the bundle or the file changed since ``load``.
+        Raises BundleError if the precision is not in the bundle, if the bundle is a tokenizer alone
+        and this a graph of the policy, or if the file changed since ``load``.
         """
         graphs = self.manifest.graphs.get(precision)
         if graphs is None:
             have = ", ".join(sorted(self.manifest.graphs))
             raise BundleError(f"bundle {self.path}: no precision {precision!r}; it has {have}")
+        if graph not in graphs:
+            raise BundleError(f"bundle {self.path}: a tokenizer alone, without a graph {graph!r}")
         return read_verified(self.path, graphs[graph], self.manifest.files[graphs[graph]])
+
+    def encoder(self) -> bytes:
+        """Bytes of the encoder graph, checked like ``graph``'s. Raises BundleError without one."""
+        name = self.manifest.encoder
+        if name is None:
+            raise BundleError(f"bundle {self.path}: it has no encoder; export it anew to get one")
+        return read_verified(self.path, name, self.manifest.files[name])
 
 
 def load(path: Path) -> Bundle:

@@ -12,6 +12,8 @@ from edge.sensing import STATE_KEY
 
 def check_fit(robot: Robot, manifest: Manifest, path: Path) -> None:
     """Raises BundleError or ConfigError that names what differs, the bundle's and the robot's."""
+    if not manifest.has_policy:
+        raise BundleError(f"bundle {path} is a tokenizer alone, without a policy to run")
     joints = tuple(joint.name for joint in robot.joints)
     if len(manifest.action.names) != len(joints):
         raise BundleError(

@@ -13,6 +13,7 @@ SEAL = "manifest.sha256"
 SIGNATURE = "manifest.sig"
 MAX_FILE_BYTES = 1 << 30
 GRAPHS = ("prefill", "step", "decode", "decode_full")
+DECODERS = ("decode", "decode_full")
 COMMAND_KEY = "observation.command"
 
 
@@ -39,6 +40,8 @@ class Action(_Strict):
     """The action space: absolute references, one knot every ``1 / rate_hz`` seconds.
 
     Action i of a chunk holds at ``t0 + (i + 1) / rate_hz``; t0 is the time of its observation.
+    ``minimum`` and ``maximum`` are the range of the training data. The decoder's output is clamped
+    to it where ``clamped``; the official OAT decoder, and so an import of one, does not clamp.
     """
 
     names: tuple[str, ...] = Field(min_length=1)
@@ -48,6 +51,7 @@ class Action(_Strict):
     execution_horizon: int = Field(ge=1)
     minimum: tuple[float, ...]
     maximum: tuple[float, ...]
+    clamped: bool = True
 
     @model_validator(mode="after")
     def _consistent(self) -> Action:
@@ -96,29 +100,48 @@ class FileEntry(_Strict):
 
 
 class Manifest(_Strict):
-    """Contents of ``manifest.json``: all that the runtime believes of a bundle."""
+    """Contents of ``manifest.json``: all that the runtime believes of a bundle.
+
+    Without ``observation`` it is that of a tokenizer alone: chunks to tokens and back, offline.
+    ``encoder`` is the file of the graph that makes tokens of chunks; it is not loaded onboard.
+    """
 
     format_version: Literal[1] = FORMAT_VERSION
     name: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$")
     task: str
-    n_obs_steps: int = Field(ge=1, le=64)
-    observation: tuple[Feature, ...] = Field(min_length=1)
+    n_obs_steps: int = Field(default=1, ge=1, le=64)
+    observation: tuple[Feature, ...] = ()
     action: Action
     tokenizer: Tokenizer
-    caches: CacheShapes
+    caches: CacheShapes | None = None
     graphs: dict[str, dict[str, str]] = Field(min_length=1)
+    encoder: str | None = None
     files: dict[str, FileEntry] = Field(min_length=1)
     architecture: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
 
+    @property
+    def has_policy(self) -> bool:
+        """Whether it acts on observations; if not, it is a tokenizer alone."""
+        return bool(self.observation)
+
+    @model_validator(mode="after")
+    def _a_policy_has_caches(self) -> Manifest:
+        if self.has_policy != (self.caches is not None):
+            raise ValueError("a policy has observation and caches, a tokenizer alone neither")
+        return self
+
     @model_validator(mode="after")
     def _every_graph_is_listed(self) -> Manifest:
+        wanted = GRAPHS if self.has_policy else DECODERS
         for precision, graphs in self.graphs.items():
-            if set(graphs) != set(GRAPHS):
-                raise ValueError(f"graphs.{precision} must name exactly {', '.join(GRAPHS)}")
+            if set(graphs) != set(wanted):
+                raise ValueError(f"graphs.{precision} must name exactly {', '.join(wanted)}")
             for graph, file in graphs.items():
                 if file not in self.files:
                     raise ValueError(f"graphs.{precision}.{graph} names {file!r}, not among files")
+        if self.encoder is not None and self.encoder not in self.files:
+            raise ValueError(f"encoder names {self.encoder!r}, not among files")
         return self
 
     @model_validator(mode="after")
@@ -131,7 +154,8 @@ class Manifest(_Strict):
     @model_validator(mode="after")
     def _conditioning_exists(self) -> Manifest:
         wanted = self.tokenizer.conditioned_on
-        if wanted is not None and wanted not in {feature.key for feature in self.observation}:
+        keys = {feature.key for feature in self.observation}
+        if wanted is not None and self.has_policy and wanted not in keys:
             raise ValueError(f"tokenizer.conditioned_on: no observation feature {wanted!r}")
         return self
 

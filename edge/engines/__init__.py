@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -18,14 +19,15 @@ Float32Array = npt.NDArray[np.float32]
 _LOG = logging.getLogger(__name__)
 
 
-class Engine(Protocol):
-    """Runs one plan at a time; every call does the least work that its answer needs."""
+class Decoder(Protocol):
+    """Turns tokens into actions: all that a bundle of a tokenizer alone can do."""
 
-    def prefill(self, features: Record) -> None:
-        """Start a plan from an observation: a structured record with one field per feature."""
+    def place(self, tokens: Sequence[int], command: Float32Array | None = None) -> None:
+        """Begin a plan that is these tokens, 1 to all of them; no generated token follows them.
 
-    def next_token(self) -> int:
-        """Generate the next token of the plan, greedily. Raises EngineError past the last one."""
+        ``command``, shape (joints,): the previous command, exactly where the decoder reads it.
+        Raises EngineError for what is no token, too many of them, or another command.
+        """
 
     def decode(self, prefix: int) -> Float32Array:
         """Executed actions, shape (execution_horizon, joints), from the first ``prefix`` tokens.
@@ -35,6 +37,16 @@ class Engine(Protocol):
 
     def decode_full(self, prefix: int) -> Float32Array:
         """All actions, shape (action_horizon, joints); the first ones equal ``decode``'s."""
+
+
+class Engine(Decoder, Protocol):
+    """Runs one plan at a time; every call does the least work that its answer needs."""
+
+    def prefill(self, features: Record) -> None:
+        """Start a plan from an observation: a structured record with one field per feature."""
+
+    def next_token(self) -> int:
+        """Generate the next token of the plan, greedily. Raises EngineError past the last one."""
 
 
 def resolve(bundle: Bundle, name: str, precision: str) -> str:

@@ -7,7 +7,7 @@ nothing is copied between steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from edge.bundle import COMMAND_KEY, Manifest
 from edge.engines import Float32Array
+from edge.engines.placed_tokens import PlacedTokens
 from edge.engines.tensors import Tensor, graph_tensors
 from edge.errors import EngineError
 from edge.shared_memory import Record
@@ -24,8 +25,8 @@ Arrays = dict[str, Array]
 Bind = Callable[[str, Arrays, Arrays], Callable[[], None]]
 
 
-class HostEngine:
-    """Implements ``edge.engines.Engine``; a library lends it ``bind``."""
+class HostDecoder:
+    """Implements ``edge.engines.Decoder``; a library lends it ``bind``."""
 
     def __init__(self, manifest: Manifest, bind: Bind) -> None:
         """``bind(graph, inputs, outputs)`` returns what runs the graph on these arrays, in place.
@@ -34,48 +35,32 @@ class HostEngine:
         live as long as the engine.
         """
         tensors = graph_tensors(manifest)
+        self._placed = PlacedTokens(manifest)
         self._tokens = np.zeros((1, 1 + manifest.tokenizer.tokens), np.int64)
         self._tokens[0, 0] = manifest.tokenizer.begin_token
-        self._positions = np.arange(manifest.tokenizer.tokens)[:, None]
         self._prefix = np.zeros(1, np.int64)
         self._count = 0
-        self._features = {key: _zeros(item) for key, item in tensors["prefill"].inputs.items()}
         self._command = np.zeros((1, len(manifest.action.names)), np.float32)
         self._conditioned = manifest.tokenizer.conditioned_on is not None
-        self._cross = _zeros(tensors["prefill"].outputs["cross_kv"])
-        self._caches = [_zeros(tensors["step"].inputs["self_kv"]) for _ in range(2)]
         self._executed = _zeros(tensors["decode"].outputs["action"])
         self._full = _zeros(tensors["decode_full"].outputs["action"])
-        self._run_prefill = bind("prefill", self._features, {"cross_kv": self._cross})
-        self._run_steps = [
-            bind("step", *self._step_arrays(index)) for index in range(manifest.tokenizer.tokens)
-        ]
         self._run_decode = bind("decode", self._code_arrays(), {"action": self._executed})
         self._run_full = bind("decode_full", self._code_arrays(), {"action": self._full})
 
-    def prefill(self, features: Record) -> None:
-        """See ``Engine.prefill``."""
-        for key, buffer in self._features.items():
-            buffer[0] = features[key]
-        if self._conditioned:
-            self._command[0] = self._features[COMMAND_KEY][0, -1]
-        self._run_prefill()
-        self._count = 0
-
-    def next_token(self) -> int:
-        """See ``Engine.next_token``."""
-        if self._count == len(self._run_steps):
-            raise EngineError(f"all {self._count} tokens of the plan are generated already")
-        self._run_steps[self._count]()
-        self._count += 1
-        return int(self._tokens[0, self._count])
+    def place(self, tokens: Sequence[int], command: Float32Array | None = None) -> None:
+        """See ``Decoder.place``."""
+        self._placed.check(tokens, command)
+        self._tokens[0, 1 : 1 + len(tokens)] = tokens
+        if command is not None:
+            self._command[0] = command
+        self._count = len(tokens)
 
     def decode(self, prefix: int) -> Float32Array:
-        """See ``Engine.decode``."""
+        """See ``Decoder.decode``."""
         return self._decode(self._run_decode, self._executed, prefix)
 
     def decode_full(self, prefix: int) -> Float32Array:
-        """See ``Engine.decode_full``."""
+        """See ``Decoder.decode_full``."""
         return self._decode(self._run_full, self._full, prefix)
 
     def _decode(self, run: Callable[[], None], output: Float32Array, prefix: int) -> Float32Array:
@@ -85,6 +70,54 @@ class HostEngine:
         run()
         actions: Float32Array = output[0]
         return actions
+
+    def _code_arrays(self) -> Arrays:
+        arrays: Arrays = {"tokens": self._tokens[:, 1:], "prefix": self._prefix}
+        if self._conditioned:
+            arrays["command"] = self._command
+        return arrays
+
+
+class HostEngine(HostDecoder):
+    """Implements ``edge.engines.Engine``."""
+
+    def __init__(self, manifest: Manifest, bind: Bind) -> None:
+        """See ``HostDecoder``; the manifest is that of a policy."""
+        super().__init__(manifest, bind)
+        tensors = graph_tensors(manifest)
+        self._positions = np.arange(manifest.tokenizer.tokens)[:, None]
+        self._steps_left = 0
+        self._features = {key: _zeros(item) for key, item in tensors["prefill"].inputs.items()}
+        self._cross = _zeros(tensors["prefill"].outputs["cross_kv"])
+        self._caches = [_zeros(tensors["step"].inputs["self_kv"]) for _ in range(2)]
+        self._run_prefill = bind("prefill", self._features, {"cross_kv": self._cross})
+        self._run_steps = [
+            bind("step", *self._step_arrays(index)) for index in range(manifest.tokenizer.tokens)
+        ]
+
+    def place(self, tokens: Sequence[int], command: Float32Array | None = None) -> None:
+        """See ``Decoder.place``."""
+        super().place(tokens, command)
+        self._steps_left = 0
+
+    def prefill(self, features: Record) -> None:
+        """See ``Engine.prefill``."""
+        for key, buffer in self._features.items():
+            buffer[0] = features[key]
+        if self._conditioned:
+            self._command[0] = self._features[COMMAND_KEY][0, -1]
+        self._run_prefill()
+        self._count = 0
+        self._steps_left = len(self._run_steps)
+
+    def next_token(self) -> int:
+        """See ``Engine.next_token``."""
+        if not self._steps_left:
+            raise EngineError(f"all {self._count} tokens of the plan are generated already")
+        self._run_steps[self._count]()
+        self._steps_left -= 1
+        self._count += 1
+        return int(self._tokens[0, self._count])
 
     def _step_arrays(self, index: int) -> tuple[Arrays, Arrays]:
         inputs: Arrays = {
@@ -98,12 +131,6 @@ class HostEngine:
             "self_kv_next": self._caches[(index + 1) % 2],
         }
         return inputs, outputs
-
-    def _code_arrays(self) -> Arrays:
-        arrays: Arrays = {"tokens": self._tokens[:, 1:], "prefix": self._prefix}
-        if self._conditioned:
-            arrays["command"] = self._command
-        return arrays
 
 
 def described(arrays: Arrays) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,6 +25,13 @@ class Placement(NamedTuple):
     resident: tuple[str, ...]
 
 
+class GraphFile(NamedTuple):
+    """A graph's bytes, and where they are from, for messages."""
+
+    where: str
+    content: bytes
+
+
 PLACEMENTS = {
     "cpu": Placement("CPUExecutionProvider", "cpu", ()),
     "cuda": Placement("CUDAExecutionProvider", "cuda", CACHES),
@@ -33,25 +40,24 @@ PLACEMENTS = {
 _NUMPY_NAMES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(float16)": "float16"}
 
 
-class OrtEngine(HostEngine):
-    """``HostEngine`` with onnxruntime on ``device``, one of PLACEMENTS."""
+class OrtGraphs:
+    """Graphs of one bundle as onnxruntime runs them on ``device``, one of PLACEMENTS."""
 
     def __init__(
-        self, bundle: Bundle, precision: str, threads: int = 1, device: str = "cpu"
+        self, graphs: Mapping[str, GraphFile], threads: int = 1, device: str = "cpu"
     ) -> None:
-        """Raises EngineError where a graph does not load or does not fit the manifest, or where
-        the device is not there: onnxruntime alone would fall back to the CPU without a word."""
+        """Raises EngineError where a graph does not load, or where the device is not there:
+        onnxruntime alone would fall back to the CPU without a word."""
         self._placement = PLACEMENTS[device]
         provider = self._placement.provider
         require_provider(provider)
         self._values: dict[int, Any] = {}
         self._sessions = {
-            graph: _session(bundle, precision, graph, threads, provider) for graph in GRAPHS
+            name: _session(graph, threads, provider) for name, graph in graphs.items()
         }
-        super().__init__(bundle.manifest, self._bind)
 
-    def _bind(self, graph: str, inputs: Arrays, outputs: Arrays) -> Callable[[], None]:
-        """See ``HostEngine``; what is resident is bound to device memory instead of its array."""
+    def bind(self, graph: str, inputs: Arrays, outputs: Arrays) -> Callable[[], None]:
+        """See ``HostDecoder``; what is resident is bound to device memory instead of its array."""
         session = self._sessions[graph]
         binding = session.io_binding()
         check_tensors(graph, "input", _tensors(session.get_inputs()), described(inputs))
@@ -77,6 +83,25 @@ class OrtEngine(HostEngine):
         return self._values[address]
 
 
+class OrtEngine(HostEngine):
+    """``HostEngine`` with onnxruntime."""
+
+    def __init__(
+        self, bundle: Bundle, precision: str, threads: int = 1, device: str = "cpu"
+    ) -> None:
+        """Raises EngineError; see ``OrtGraphs``. A graph that does not fit the manifest, too."""
+        graphs = OrtGraphs(graph_files(bundle, precision, GRAPHS), threads, device)
+        super().__init__(bundle.manifest, graphs.bind)
+
+
+def graph_files(bundle: Bundle, precision: str, names: Sequence[str]) -> dict[str, GraphFile]:
+    """Graphs of a precision by name. Raises BundleError if the bundle lacks one."""
+    return {
+        name: GraphFile(f"bundle {bundle.path}: {precision}/{name}", bundle.graph(precision, name))
+        for name in names
+    }
+
+
 def require_provider(provider: str) -> None:
     """Raises EngineError where this onnxruntime was built without the execution provider."""
     if provider not in onnxruntime.get_available_providers():
@@ -90,7 +115,7 @@ def _address(array: Array) -> int:
     return int(array.ctypes.data)
 
 
-def _session(bundle: Bundle, precision: str, graph: str, threads: int, provider: str) -> Any:
+def _session(graph: GraphFile, threads: int, provider: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -98,12 +123,11 @@ def _session(bundle: Bundle, precision: str, graph: str, threads: int, provider:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    content = bundle.graph(precision, graph)
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=[provider])
+        session = onnxruntime.InferenceSession(graph.content, options, providers=[provider])
     except Exception as error:  # onnxruntime's own errors share no narrower base
         line = str(error).splitlines()[0]
-        raise EngineError(f"bundle {bundle.path}: {precision}/{graph}: {line}") from error
+        raise EngineError(f"{graph.where}: {line}") from error
     if provider not in session.get_providers():
         raise EngineError(f"onnxruntime could not start {provider}: is there an NVIDIA GPU here?")
     return session

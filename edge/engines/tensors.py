@@ -30,21 +30,35 @@ class GraphTensors:
 
 def graph_tensors(manifest: Manifest) -> dict[str, GraphTensors]:
     """Inputs and outputs of every graph; ``docs/bundle.md`` says what they mean."""
-    steps, joints = manifest.n_obs_steps, len(manifest.action.names)
+    return _policy_tensors(manifest) | _tokenizer_tensors(manifest)
+
+
+def _policy_tensors(manifest: Manifest) -> dict[str, GraphTensors]:
+    if manifest.caches is None:
+        return {}
+    steps = manifest.n_obs_steps
     features = {item.key: Tensor((1, steps, item.size)) for item in manifest.observation}
     cross, cache = Tensor(manifest.caches.cross), Tensor(manifest.caches.self_)
     token, scalar = Tensor((1, 1), "int64"), Tensor((1,), "int64")
-    code = {"tokens": Tensor((1, manifest.tokenizer.tokens), "int64"), "prefix": scalar}
-    if manifest.tokenizer.conditioned_on is not None:
-        code["command"] = Tensor((1, joints))
     step = {"token": token, "position": scalar, "cross_kv": cross, "self_kv": cache}
-    executed = Tensor((1, manifest.action.execution_horizon, joints))
-    full = Tensor((1, manifest.action.action_horizon, joints))
     return {
         "prefill": GraphTensors(features, {"cross_kv": cross}),
         "step": GraphTensors(step, {"next_token": token, "self_kv_next": cache}),
+    }
+
+
+def _tokenizer_tensors(manifest: Manifest) -> dict[str, GraphTensors]:
+    joints = len(manifest.action.names)
+    tokens, prefix = Tensor((1, manifest.tokenizer.tokens), "int64"), Tensor((1,), "int64")
+    executed = Tensor((1, manifest.action.execution_horizon, joints))
+    full = Tensor((1, manifest.action.action_horizon, joints))
+    conditioned = manifest.tokenizer.conditioned_on is not None
+    command = {"command": Tensor((1, joints))} if conditioned else {}
+    code = {"tokens": tokens, "prefix": prefix} | command
+    return {
         "decode": GraphTensors(code, {"action": executed}),
         "decode_full": GraphTensors(code, {"action": full}),
+        "encode": GraphTensors({"chunks": full} | command, {"tokens": tokens}),
     }
 
 

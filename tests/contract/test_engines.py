@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge.bundle import Bundle
-from edge.engines import Engine, build_engine
+from edge.engines import Engine, Float32Array, build_engine
 from edge.errors import EngineError
 from edge.shared_memory import Record
 from models.generation import generate, previous_command
@@ -55,6 +55,12 @@ def engine(request: pytest.FixtureRequest, bundle: Bundle, precision: str) -> En
 
 def features_of(bundle: Bundle, seed: int) -> Record:
     return random_features(bundle.manifest, seed)
+
+
+def command_of(bundle: Bundle, features: Record) -> Float32Array | None:
+    """What the decoder reads besides tokens: the newest command, if it is conditioned."""
+    key = bundle.manifest.tokenizer.conditioned_on
+    return None if key is None else features[key][-1].copy()
 
 
 def test_tokens_and_actions_are_those_of_the_trained_model(
@@ -140,6 +146,48 @@ def test_what_the_caller_does_to_its_observation_later_changes_nothing(
     for _ in range(4):
         engine.next_token()
     np.testing.assert_array_equal(engine.decode(4), actions[3])
+
+
+def test_tokens_that_are_placed_decode_as_those_that_were_generated(
+    engine: Engine, bundle: Bundle
+) -> None:
+    features = features_of(bundle, 7)
+    tokens, actions = plan(engine, features, 4)
+    command = command_of(bundle, features)
+    plan(engine, features_of(bundle, 8), 4)
+    for prefix in range(1, 5):
+        engine.place(tokens[:prefix], command)
+        np.testing.assert_array_equal(engine.decode(prefix), actions[prefix - 1])
+    np.testing.assert_array_equal(engine.decode_full(4), actions[4])
+
+
+def test_no_token_follows_placed_ones_and_the_next_plan_is_as_ever(
+    engine: Engine, bundle: Bundle
+) -> None:
+    features = features_of(bundle, 9)
+    tokens, actions = plan(engine, features, 4)
+    engine.place([5, 0], command_of(bundle, features))
+    with pytest.raises(EngineError, match="all 2 tokens"):
+        engine.next_token()
+    with pytest.raises(EngineError, match="prefix is 3, allowed is 1 to 2"):
+        engine.decode(3)
+    again = plan(engine, features, 4)
+    assert again[0] == tokens
+    np.testing.assert_array_equal(again[1][4], actions[4])
+
+
+def test_what_is_no_token_is_never_placed(engine: Engine, bundle: Bundle) -> None:
+    command = command_of(bundle, features_of(bundle, 0))
+    for tokens, words in (
+        ([60], "token 0 is 60, allowed is 0 to 59"),
+        ([3, -1], "token 1 is -1"),
+        ([], "0 tokens, allowed are 1 to 4"),
+        ([1] * 5, "5 tokens"),
+    ):
+        with pytest.raises(EngineError, match=words):
+            engine.place(tokens, command)
+    with pytest.raises(EngineError, match="command"):
+        engine.place([1], np.zeros(3, np.float32) if command is None else None)
 
 
 def test_an_engine_that_does_not_exist_is_refused_with_those_that_do(bundle: Bundle) -> None:

@@ -8,12 +8,13 @@ addresses, each token index has a graph of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from edge.bundle import COMMAND_KEY, GRAPHS, Bundle, Manifest
 from edge.engines import Float32Array
+from edge.engines.placed_tokens import PlacedTokens
 from edge.engines.tensors import check_tensors, graph_tensors
 from edge.engines.trt.backend import load_backend
 from edge.engines.trt.buffers import engine_tensors, lay_out
@@ -47,11 +48,12 @@ class TensorRTEngine:
     def __init__(self, manifest: Manifest, programs: Mapping[str, Program], device: Device) -> None:
         """Raises EngineError where a program does not fit the manifest."""
         _check(manifest, programs)
+        self._placed = PlacedTokens(manifest)
         self._programs, self._device = programs, device
         self._layout = lay_out(engine_tensors(manifest))
         self._base = device.allocate(self._layout.size)
         self._conditioned = manifest.tokenizer.conditioned_on is not None
-        self._count, self._total = 0, manifest.tokenizer.tokens
+        self._count, self._total, self._steps_left = 0, manifest.tokenizer.tokens, 0
         self._feature_names = graph_tensors(manifest)["prefill"].inputs
         start, size = self._layout.span(self._feature_names)
         self._staging = device.pinned((size,), "uint8")
@@ -65,21 +67,35 @@ class TensorRTEngine:
         self._decoders = {graph: device.record(self._decode_work(graph)) for graph in self._actions}
         device.wait()
 
+    def place(self, tokens: Sequence[int], command: Float32Array | None = None) -> None:
+        """See ``Decoder.place``; not for the loop, as its copies have no graph of their own."""
+        self._placed.check(tokens, command)
+        codes = self._device.pinned((len(tokens),), "int64")
+        codes[:] = tokens
+        self._device.copy(self._address("tokens"), codes, codes.nbytes)
+        if command is not None:
+            staged = self._device.pinned(command.shape, "float32")
+            staged[:] = command
+            self._device.copy(self._address("command"), staged, staged.nbytes)
+        self._device.wait()
+        self._count, self._steps_left = len(tokens), 0
+
     def prefill(self, features: Record) -> None:
         """See ``Engine.prefill``."""
         for key, buffer in self._features.items():
             buffer[0] = features[key]
         self._prefill()
         self._device.wait()
-        self._count = 0
+        self._count, self._steps_left = 0, self._total
 
     def next_token(self) -> int:
         """See ``Engine.next_token``."""
-        if self._count == self._total:
+        if not self._steps_left:
             raise EngineError(f"all {self._count} tokens of the plan are generated already")
         self._steps[self._count]()
         self._device.wait()
         self._count += 1
+        self._steps_left -= 1
         return int(self._tokens[self._count - 1, 0])
 
     def decode(self, prefix: int) -> Float32Array:
