@@ -43,7 +43,14 @@ class DamiaoDialect:
     def set_ranges(self, ranges: Sequence[Ranges]) -> None:
         """Take over what full scale means for each motor."""
         self.ranges = list(ranges)
-        self._full_scale = np.array(self.ranges)  # (joints, 3)
+        full_scale = np.array(self.ranges)  # (joints, 3)
+        codes = MAX_POSITION_CODE / (2.0 * full_scale[:, 0])
+        at_zero = self._scale.position_units(np.zeros(len(ranges)))
+        at_one = self._scale.position_units(np.ones(len(ranges)))
+        self._codes_per_rad = (at_one - at_zero) * codes
+        self._code_at_zero = (at_zero + full_scale[:, 0]) * codes
+        self._per_code = 2.0 * full_scale / _MAX_CODES
+        self._at_code_zero = -full_scale
         self._packed_gains = [
             int.from_bytes(
                 codec.mit_command(0, MitCommand(0.0, 0.0, kp, kd, 0.0), one).data[2:], "big"
@@ -57,9 +64,8 @@ class DamiaoDialect:
 
     def setpoints(self, position_rad: Float64Array) -> list[CanFrame]:
         """Hold these positions with the configured stiffness and damping."""
-        full = self._full_scale[:, 0]
-        codes = (self._scale.position_units(position_rad) + full) * (MAX_POSITION_CODE / (2 * full))
-        clipped = np.minimum(np.maximum(np.rint(codes), 0.0), MAX_POSITION_CODE)
+        codes = np.rint(position_rad * self._codes_per_rad + self._code_at_zero)
+        clipped = np.minimum(np.maximum(codes, 0.0), MAX_POSITION_CODE)
         return [
             CanFrame(motor_id, (int(code) << 48 | gains).to_bytes(8, "big"))
             for motor_id, code, gains in zip(
@@ -96,8 +102,11 @@ class DamiaoDialect:
     def measured(self) -> Measured:
         """Positions, velocities and currents along the joints."""
         scale = self._scale
-        share = np.array(self._raw, dtype=np.float64)[:, 1:] / _MAX_CODES  # 0 to 1
-        position, velocity, torque = ((2.0 * share - 1.0) * self._full_scale).T
+        flat = [
+            code for raw in self._raw for code in raw
+        ]  # an array of flat numbers is made faster
+        codes = np.array(flat, dtype=np.float64).reshape(-1, 4)[:, 1:]
+        position, velocity, torque = (codes * self._per_code + self._at_code_zero).T
         return Measured(
             scale.position_rad(position),
             scale.velocity_rad_s(velocity),

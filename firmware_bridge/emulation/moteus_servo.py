@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from firmware_bridge.can_bus.frame import FD_LENGTHS, MAX_STANDARD_ID, CanFrame, fd_padded
 from firmware_bridge.emulation.can_motor import CanMotor
@@ -92,18 +93,9 @@ class MoteusServo(CanMotor):
         return head + b"".join(packed)
 
     def _value(self, register: int) -> float | None:
-        measured: dict[int, float] = {
-            Register.MODE: self.mode,
-            Register.POSITION: self.position_rad / RAD_PER_TURN,
-            Register.VELOCITY: self.velocity_rad_s / RAD_PER_TURN,
-            Register.TORQUE: 0.0,
-            Register.Q_CURRENT: self.current_ma / 1000.0,
-            Register.VOLTAGE: 24.0,
-            Register.TEMPERATURE: 32.0,
-            Register.FAULT: self.fault,
-        }
-        if register in measured:
-            return measured[register]
+        measure = _MEASURED.get(register)
+        if measure is not None:
+            return measure(self)
         return DIAGNOSTIC_REGISTERS.get(register, 0.0 if register < 0x100 else None)
 
     def tick(self, now_ns: int) -> list[CanFrame]:
@@ -131,6 +123,18 @@ class MoteusServo(CanMotor):
         """As at power-on."""
         super().restart()
         self.mode, self.fault = int(Mode.STOPPED), 0
+
+
+_MEASURED: dict[int, Callable[[MoteusServo], float]] = {
+    Register.MODE: lambda servo: servo.mode,
+    Register.POSITION: lambda servo: servo.position_rad / RAD_PER_TURN,
+    Register.VELOCITY: lambda servo: servo.velocity_rad_s / RAD_PER_TURN,
+    Register.TORQUE: lambda servo: 0.0,
+    Register.Q_CURRENT: lambda servo: servo.current_ma / 1000.0,
+    Register.VOLTAGE: lambda servo: 24.0,
+    Register.TEMPERATURE: lambda servo: 32.0,
+    Register.FAULT: lambda servo: servo.fault,
+}
 
 
 def _continues(before: Subframe, after: Subframe) -> bool:

@@ -13,6 +13,7 @@ from firmware_bridge.errors import BridgeError, BusTimeout, DeviceError
 from firmware_bridge.feetech import codec
 from firmware_bridge.feetech.codec import Packet, PacketParser
 from firmware_bridge.feetech.config import FeetechConfig, FeetechUnits
+from firmware_bridge.feetech.goal_frame import GoalFrame
 from firmware_bridge.feetech.link import ServoLink
 from firmware_bridge.feetech.plausibility import PlausibilityFilter
 from firmware_bridge.feetech.registers import Register, describe_status, from_sign_magnitude
@@ -26,7 +27,6 @@ MOTION_LENGTH = 4  # position and speed
 WHOLE_LENGTH = 15  # position to current
 CURRENT_AT = Register.PRESENT_CURRENT - Register.PRESENT_POSITION
 SIGN_BIT = 15
-GOAL_POSITION = int(Register.GOAL_POSITION)
 
 
 class FeetechBus:
@@ -46,6 +46,7 @@ class FeetechBus:
         self._length = WHOLE_LENGTH if config.with_currents else MOTION_LENGTH
         self._joint_by_id = {device_id: joint for joint, device_id in enumerate(self._ids)}
         self._question = codec.sync_read(Register.PRESENT_POSITION, self._length, self._ids)
+        self._goal_frame = GoalFrame(self._ids)
         self._ns_per_byte = BITS_PER_BYTE * 1_000_000_000 // config.baud
         self._filters = [PlausibilityFilter() for _ in self._ids]
         self._readings: list[tuple[int, int, float] | None] = [None] * len(self._ids)
@@ -138,8 +139,7 @@ class FeetechBus:
         """Send one goal per joint; see ``JointBus.write_setpoints``."""
         position_rad = checked_position_rad(setpoint, len(self._ids))
         goals = self._units.position_ticks(position_rad, *self._limits)
-        data = {i: goal.to_bytes(2, "little") for i, goal in zip(self._ids, goals, strict=True)}
-        self._transport.write(codec.sync_write(GOAL_POSITION, 2, data))
+        self._transport.write(self._goal_frame.encode(goals))
 
     def enable(self) -> None:
         """Goal = measured position, then torque on; see ``JointBus.enable``."""

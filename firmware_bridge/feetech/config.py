@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from firmware_bridge.feetech.codec import MAX_ID
 from firmware_bridge.joint_map import JointMap, JointScale, check
@@ -58,8 +59,8 @@ class FeetechUnits:
 
     def position_ticks(
         self, position_rad: Float64Array, low: Float64Array, high: Float64Array
-    ) -> list[int]:
+    ) -> npt.NDArray[np.uint16]:
         """Nearest ticks for finite angles [rad], clipped to the servos' limits."""
         ticks = np.rint(self._scale.position_units(position_rad)) + CENTRE_TICKS
-        clipped: list[int] = np.clip(ticks, low, high).astype(np.int64).tolist()
-        return clipped
+        goals: npt.NDArray[np.uint16] = np.minimum(np.maximum(ticks, low), high).astype(np.uint16)
+        return goals

@@ -73,7 +73,7 @@ class Width(IntEnum):
 
 
 FORMS = tuple(struct.Struct(form) for form in ("<b", "<h", "<i", "<f"))
-_SCALES = {  # value of one step as int8, int16, int32
+_SCALES: dict[int, tuple[float, float, float]] = {  # value of one step as int8, int16, int32
     Register.POSITION: (0.01, 0.0001, 0.00001),
     Register.VELOCITY: (0.1, 0.00025, 0.00001),
     Register.TORQUE: (0.5, 0.01, 0.001),
@@ -126,7 +126,7 @@ def pack(width: int, register: int, value: float) -> bytes:
     top = (1 << 8 * FORMS[width].size - 1) - 1
     if not math.isfinite(value):
         return FORMS[width].pack(-top - 1)
-    scaled = value / _SCALES.get(Register(register), _PLAIN)[width] if _known(register) else value
+    scaled = value / _SCALES.get(register, _PLAIN)[width]
     return FORMS[width].pack(max(-top, min(top, round(scaled))))
 
 
@@ -137,11 +137,7 @@ def unpack(width: int, register: int, data: bytes, at: int) -> float:
         return raw
     if raw == -(1 << 8 * FORMS[width].size - 1):
         return math.nan
-    return raw * _SCALES.get(Register(register), _PLAIN)[width] if _known(register) else raw
-
-
-def _known(register: int) -> bool:
-    return register in Register.__members__.values()
+    return raw * _SCALES.get(register, _PLAIN)[width]
 
 
 def parse(data: bytes) -> Iterator[Subframe]:

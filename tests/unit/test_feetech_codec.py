@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from scservo_sdk.protocol_packet_handler import protocol_packet_handler
 
 from firmware_bridge.feetech import codec
 from firmware_bridge.feetech.codec import Instruction, Packet, PacketParser
+from firmware_bridge.feetech.goal_frame import GoalFrame
 from firmware_bridge.feetech.plausibility import MAX_SPEED_TICKS_S, PlausibilityFilter
 from firmware_bridge.feetech.registers import Register, from_sign_magnitude, to_sign_magnitude
 from tests.contract.rigs import BAUD, FeetechRig
@@ -130,6 +132,14 @@ def test_sign_and_magnitude_come_back(bit: int, data: st.DataObject) -> None:
 def test_sync_write_is_as_long_as_the_manual_says() -> None:
     frame = codec.sync_write(42, 2, dict.fromkeys(range(1, 8), bytes(2)))
     assert frame[:5] == b"\xff\xff\xfe" + bytes(((2 + 1) * 7 + 4, Instruction.SYNC_WRITE))
+
+
+@given(st.lists(st.integers(0, 4095), min_size=3, max_size=3))
+def test_the_frame_that_is_filled_in_is_the_one_that_is_built(goals: list[int]) -> None:
+    ids = (1, 5, 9)
+    data = {i: goal.to_bytes(2, "little") for i, goal in zip(ids, goals, strict=True)}
+    filled = GoalFrame(ids).encode(np.array(goals, dtype=np.uint16))
+    assert filled == codec.sync_write(Register.GOAL_POSITION, 2, data)
 
 
 def test_a_reading_out_of_range_is_refused() -> None:
