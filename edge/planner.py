@@ -14,6 +14,7 @@ import numpy as np
 
 from edge.bundle import Manifest
 from edge.engines import Engine, Float32Array
+from edge.engines.coarse_table import CoarseTable
 from edge.latency import LatencyModel
 from edge.prefix import another_token_fits, coarse_first
 from edge.rates import NS_PER_MS, period_ns
@@ -43,6 +44,7 @@ class Planner:
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._engine = engine
+        self._coarse_is_free = isinstance(engine, CoarseTable)
         self._channels = channels
         self._model = model
         self._clock = clock
@@ -92,7 +94,8 @@ class Planner:
     def _generate(self) -> int:
         """Generate tokens until no further one fits; returns how many there are, at least one."""
         deadline_ns = int(self._plan["deadline_ns"])
-        coarse = coarse_first(self._model, deadline_ns - int(self._plan["observed_ns"]))
+        budget_ns = deadline_ns - int(self._plan["observed_ns"])
+        coarse = self._coarse_is_free or coarse_first(self._model, budget_ns)
         for prefix in range(1, self._tokens + 1):
             token_ns = self._time_token(prefix - 1)
             if prefix == self._tokens:
@@ -129,7 +132,8 @@ class Planner:
         plan["published_ns"] = published_ns
         plan["late"] = published_ns > int(plan["deadline_ns"])
         self._channels.plans.append(plan)
-        self._model.observe(plan["token_ns"][:prefix], published_ns - decoding_ns)
+        if prefix > 1 or not self._coarse_is_free:  # a look-up tells nothing of the device
+            self._model.observe(plan["token_ns"][:prefix], published_ns - decoding_ns)
 
     @property
     def rehearsal_ns(self) -> int:

@@ -8,6 +8,7 @@ import time
 
 from edge.bundle import Manifest
 from edge.engines import Engine, build_engine, resolve
+from edge.engines.coarse_table import with_coarse_table
 from edge.latency import LatencyModel, Profile
 from edge.planner import Planner
 from edge.process import make_real_time, ready
@@ -30,7 +31,7 @@ def run(session: Session) -> None:
     settings = session.robot.planner
     loaded = load_admitted(session.bundle, session.robot.bundle_policy)
     name = resolve(loaded, settings.engine, settings.precision)
-    engine = build_engine(loaded, name, settings.precision)
+    engine = with_coarse_table(build_engine(loaded, name, settings.precision), loaded.manifest)
     make_real_time(session, "planner", settings)
     channels = Channels.open(session, loaded.manifest)
     watch = watch_throttling()
