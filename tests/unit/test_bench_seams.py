@@ -98,7 +98,7 @@ def test_the_report_names_the_joint_that_comes_nearest_to_a_limit() -> None:
 
 def test_the_seam_that_is_drawn_is_the_one_with_the_largest_raw_step() -> None:
     robot = make_robot()
-    replays = [replay(recording(gap), robot, 0) for gap in (0.1, 0.3, 0.2)]
+    replays = [replay(recording(gap), robot, 2 * TICK_NS) for gap in (0.1, 0.3, 0.2)]
     one, tick, joint = roughest_seam(replays)
     assert one is replays[1]
     assert (tick, joint) == (one.seams[0], 1)
