@@ -121,15 +121,15 @@ class CanTape:
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         self.replays = False
-        self._answers: dict[tuple[int, bool], list[CanFrame]] = {}
-        self._last: tuple[int, bool] = (0, False)
+        self._answers: dict[tuple[int, int], list[CanFrame]] = {}
+        self._last = (0, 0)  # how many frames, and the first one's id
         self._waiting: deque[CanFrame] = deque()
 
     def open(self) -> None:
         self._transport.open()
 
     def send(self, frames: Sequence[CanFrame]) -> None:
-        self._last = (len(frames), bool(frames) and frames[-1].remote)
+        self._last = (len(frames), frames[0].can_id if frames else 0)
         if self.replays:
             self._waiting = deque(self._answers.get(self._last, ()))
             return
