@@ -13,6 +13,7 @@ from edge.robot import Robot
 from edge.safety import Limits
 from edge.shared_memory import Record
 from edge.stages import Stage
+from firmware_bridge.messages import Float64Array
 
 TOLERANCE = 1e-6  # differences of differences of float64: rounding, far below any limit
 
@@ -29,16 +30,20 @@ class LimitAudit:
         self._command = np.zeros_like(limits.lower_rad)
         self._velocity = np.zeros_like(limits.lower_rad)
         self._acceleration = np.zeros_like(limits.lower_rad)
+        self._worst_beyond = np.full_like(limits.lower_rad, TOLERANCE)
 
     def add(self, tick: Record) -> None:
-        """Audit one tick: position always, the rest against the ticks before it."""
+        """Audit one tick: position always, the rest against the ticks before it.
+
+        An arm that was found beyond a limit may move back, not further out.
+        """
         if not tick["sent"]:
             self._tick = -1
+            self._worst_beyond = np.maximum(self._beyond(tick["measured"]), TOLERANCE)
             return
         command = tick["command"]
         limits = self._limits
-        outside = command < limits.lower_rad - TOLERANCE
-        outside |= command > limits.upper_rad + TOLERANCE
+        outside = self._beyond(command) > self._worst_beyond
         velocity = acceleration = np.full_like(command, np.nan)  # unknown after a gap
         if int(tick["tick"]) == self._tick + 1:
             velocity = (command - self._command) / self._period_s
@@ -49,8 +54,16 @@ class LimitAudit:
             outside |= np.abs(jerk) > limits.jerk_rad_s3 * (1 + TOLERANCE)
             self.max_step_rad = max(self.max_step_rad, float(np.abs(command - self._command).max()))
         self.violations += int(outside.any())
+        self._worst_beyond = np.maximum(self._beyond(command), TOLERANCE)
         self._tick = int(tick["tick"])
         self._command, self._velocity, self._acceleration = command.copy(), velocity, acceleration
+
+    def _beyond(self, position_rad: Float64Array) -> Float64Array:
+        """How far each joint is beyond its nearer limit; negative within."""
+        beyond: Float64Array = np.maximum(
+            self._limits.lower_rad - position_rad, position_rad - self._limits.upper_rad
+        )
+        return beyond
 
 
 class Report:

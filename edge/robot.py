@@ -21,6 +21,7 @@ from edge.schema import Finite, Name, ServoId, Strict, explain
 from edge.signature import BundlePolicy
 from edge.strict_yaml import parse_mapping
 
+LONGEST_JERK_S = 0.25
 EMULATED = "emulated"  # a port of this name: ``oat-edge run`` starts the emulator and fills it in
 
 
@@ -36,6 +37,16 @@ class JointLimits(Strict):
     max_acceleration: Finite = Field(gt=0, le=2000)
     has_jerk_limits: Literal[True] = True
     max_jerk: Finite = Field(gt=0, le=1_000_000)
+
+    @model_validator(mode="after")
+    def _full_acceleration_is_soon_reached(self) -> JointLimits:
+        least = self.max_acceleration / LONGEST_JERK_S
+        if self.max_jerk < least:
+            raise ValueError(
+                f"max_jerk is {self.max_jerk:g}, allowed is {least:g} or more: full acceleration "
+                f"within {LONGEST_JERK_S:g} s, for the setpoints lag behind by as much"
+            )
+        return self
 
     @model_validator(mode="after")
     def _ordered(self) -> JointLimits:

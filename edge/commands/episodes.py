@@ -83,8 +83,7 @@ class EpisodeRun:
         self._episodes = episodes
         self._wait(_may_engage, READY_TIMEOUT_S, "not ready")
         for episode in range(1, episodes + 1):
-            self._supervisor.command(Mode.HOME, episode)
-            self._wait(_is_home, HOME_TIMEOUT_S, "did not reach the start posture")
+            self._go_home(episode)
             self._lay_cube(episode)
             self._supervisor.command(Mode.POLICY, episode)
             succeeded = self._until_success(episode, seconds)
@@ -92,8 +91,7 @@ class EpisodeRun:
             self.report.episodes += 1
             self.report.successes += bool(succeeded)
             self._event("episode", "success" if succeeded else "no success")
-        self._supervisor.command(Mode.HOME, episodes)
-        self._wait(_is_home, HOME_TIMEOUT_S, "did not reach the start posture")
+        self._go_home(episodes)
 
     def drain(self) -> None:
         """Take in everything published so far."""
@@ -126,12 +124,19 @@ class EpisodeRun:
         for watcher in self._watchers:
             watcher.update(snapshot)
 
+    def _go_home(self, episode: int) -> None:
+        self._supervisor.command(Mode.HOME, episode)
+        self._moving_ns = time.monotonic_ns()
+        self._wait(_is_home, HOME_TIMEOUT_S, "did not reach the start posture")
+
     def _wait(self, done: Any, seconds: float, complaint: str) -> None:
         give_up_ns = time.monotonic_ns() + round(seconds * NS_PER_S)
         while True:
             self._pump()
             if self._tick is not None and done(self._tick):
                 return
+            if self._moving_ns:  # it was told to move
+                self._check_progress(time.monotonic_ns())
             if time.monotonic_ns() > give_up_ns:
                 raise RunError(f"{complaint}: {self._reason()}")
 

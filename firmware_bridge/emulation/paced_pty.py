@@ -17,6 +17,8 @@ BITS_PER_BYTE = 10  # start, 8 data, stop
 NS_PER_S = 1_000_000_000
 READ_SIZE = 4096
 
+PTY_FOLDER = "/dev/pts/"
+
 
 class PacedPty:
     """One half-duplex line at ``baud``: bytes of both directions take turns on it.
@@ -115,8 +117,9 @@ class PacedPty:
 
 
 def _point(link: Path, target: str) -> None:
-    if link.exists() and not link.is_symlink():
-        raise PortError(f"link {link} exists and is no symbolic link")
+    ours = link.is_symlink() and str(link.readlink()).startswith(PTY_FOLDER)
+    if not ours and (link.exists() or link.is_symlink()):
+        raise PortError(f"link {link} exists and leads to no pseudo-terminal")
     try:
         link.unlink(missing_ok=True)
         link.symlink_to(target)

@@ -116,7 +116,7 @@ def test_a_link_points_at_the_port_and_goes_with_it(tmp_path: Path) -> None:
 def test_a_link_never_replaces_a_file(tmp_path: Path) -> None:
     taken = tmp_path / "notes.txt"
     taken.write_text("mine")
-    with pytest.raises(PortError, match=r"notes.txt exists and is no symbolic link"):
+    with pytest.raises(PortError, match=r"notes.txt exists and leads to no pseudo-terminal"):
         PacedPty(1_000_000, taken)
     assert taken.read_text() == "mine"
 

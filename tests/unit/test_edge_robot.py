@@ -85,7 +85,14 @@ def test_a_value_just_outside_is_refused_with_what_is_allowed_and_just_inside_it
     message = complaint(robot_data(**{path: outside}))
     assert f"{path.replace('__', '.')} is {outside!r}: " in message
     assert allowed in message
-    parse_robot(robot_data(**{path: inside}), "robot.yaml")
+    jerk = {"joint_limits__waist__max_jerk": 8000.0} if "acceleration" in path else {}
+    parse_robot(robot_data(**{path: inside}, **jerk), "robot.yaml")
+
+
+def test_a_jerk_that_would_make_the_setpoints_lag_is_refused_just_below_its_bound() -> None:
+    message = complaint(robot_data(joint_limits__waist__max_jerk=119.9))
+    assert "max_jerk is 119.9, allowed is 120 or more" in message
+    make_robot(joint_limits__waist__max_jerk=120.0)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "fast", None, [1]])

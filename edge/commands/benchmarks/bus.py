@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 
 from edge.errors import RunError, UsageError
+from edge.safety import Limits, SafetyFilter, Stop
+from edge.safety import Limits, SafetyFilter, Stop
 from firmware_bridge.bus import JointBus
 from firmware_bridge.can_bus.frame import CanFrame
 from firmware_bridge.errors import BusTimeout
@@ -30,6 +32,7 @@ from firmware_bridge.protocols import BusOptions, ProtocolSpec, load_protocols
 
 WARM_UP = 20
 PATIENCE = 100
+PERIOD_S = 0.005
 NS_PER_US = 1000.0
 START_TIMEOUT_S = 20.0
 
@@ -58,10 +61,10 @@ def _row(spec: ProtocolSpec, joints: int, cycles: int) -> dict[str, Any]:
         bus = spec.make_bus(address, JointMap(ids), options)
         bus.open()
         bus.enable()
-        target = bus.read_state().position_rad
-        live_us, lost = _time_cycles(bus, target, cycles)
+        still = _hold(bus.read_state().position_rad)
+        live_us, lost = _time_cycles(bus, still, cycles)
         tapes[0].replays = True
-        codec_us, _ = _time_cycles(bus, target, cycles)
+        codec_us, _ = _time_cycles(bus, still, cycles)
         tapes[0].replays = False
         bus.disable()
         bus.close()
@@ -80,13 +83,25 @@ def _row(spec: ProtocolSpec, joints: int, cycles: int) -> dict[str, Any]:
     }
 
 
-def _time_cycles(bus: JointBus, target: Float64Array, cycles: int) -> tuple[list[float], int]:
+def _hold(position_rad: Float64Array) -> SafeSetpoint:
+    """The setpoint that keeps the joints where they are, made where every setpoint is made."""
+    wide = np.full_like(position_rad, 100.0)
+    limits = Limits(-wide, wide, wide, wide, 1000.0 * wide, wide)
+    safety = SafetyFilter(tuple(f"joint {i}" for i in range(len(wide))), limits, 0.01)
+    safety.engage(position_rad)
+    verdict = safety.decelerate(time.monotonic_ns())
+    if isinstance(verdict, Stop):
+        raise RunError(verdict.reason)
+    return verdict
+
+
+def _time_cycles(bus: JointBus, still: SafeSetpoint, cycles: int) -> tuple[list[float], int]:
     """Duration of each cycle [us], and how many got no answer."""
     times: list[float] = []
     lost = 0
     for _ in range(WARM_UP + cycles):
         start_ns = time.perf_counter_ns()
-        bus.write_setpoints(SafeSetpoint(start_ns, target))
+        bus.write_setpoints(still)
         try:
             bus.read_state()
         except BusTimeout:
