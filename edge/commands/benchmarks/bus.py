@@ -22,7 +22,6 @@ import numpy as np
 
 from edge.errors import RunError, UsageError
 from edge.safety import Limits, SafetyFilter, Stop
-from edge.safety import Limits, SafetyFilter, Stop
 from firmware_bridge.bus import JointBus
 from firmware_bridge.can_bus.frame import CanFrame
 from firmware_bridge.errors import BusTimeout
@@ -32,7 +31,6 @@ from firmware_bridge.protocols import BusOptions, ProtocolSpec, load_protocols
 
 WARM_UP = 20
 PATIENCE = 100
-PERIOD_S = 0.005
 NS_PER_US = 1000.0
 START_TIMEOUT_S = 20.0
 
@@ -207,7 +205,8 @@ def print_bus(report: dict[str, Any]) -> None:
     table = Table(title="One cycle: all setpoints out, all states in")
     columns = ("protocol", "joints", "cycle_us_p50", "cycle_us_p99", "wire_limit_us", "ratio")
     for title in (*columns, "codec_us", "lost"):
-        table.add_column(title, justify="left" if title == "protocol" else "right")
+        justify = "left" if title == "protocol" else "right"
+        table.add_column(title.replace("_", " "), justify=justify)
     for row in report["rows"]:
         table.add_row(*(str(row[key]) for key in (*columns, "codec_us", "lost")))
     Console().print(table)
