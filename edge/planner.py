@@ -147,9 +147,12 @@ class Planner:
         """Run a plan for nobody, stay warm, and look out for the request that is expected now.
 
         After a third of a second of other work the caches are cold and the core may sleep: a first
-        token then takes thrice its time. Returns the request if it came during the look-out.
+        token then takes thrice its time. Returns the request if it came during the look-out. With
+        no time left for a whole plan there is no rehearsal: the request would have to wait for it.
         """
         expected_ns, self._expected_ns = self._expected_ns, 0
+        if self._clock() + round(self._model.factor * self._model.profile.plan_ns) > expected_ns:
+            return None
         self._engine.prefill(self._features)
         for _ in range(self._tokens):
             self._engine.next_token()

@@ -147,6 +147,36 @@ def test_a_request_that_comes_during_the_rehearsal_is_not_lost(tmp_path: Path) -
     assert int(kept["plan"]) == 7
 
 
+@pytest.mark.parametrize(("ahead_ms", "rehearsed"), [(6, True), (5, False)])
+def test_there_is_no_rehearsal_that_would_hold_up_the_request(
+    tmp_path: Path, ahead_ms: int, rehearsed: bool
+) -> None:
+    """A whole plan takes 6 ms by the profile: prefill, four tokens and a decode."""
+    bench = Bench(tmp_path, token_ns=MS)
+    now = [0]
+
+    def clock() -> int:
+        now[0] += 10_000
+        return now[0]
+
+    bench.clock = clock
+    notice = np.zeros((), bench.channels.request.dtype)
+    notice["observed_ns"] = ahead_ms * MS + 100_000
+    bench.planner.answer(notice)
+    now[0] = 0
+    generate = bench.engine.next_token
+    generated = []
+
+    def next_token() -> int:
+        generated.append(now[0])
+        now[0] += MS
+        return generate()
+
+    bench.engine.next_token = next_token  # type: ignore[method-assign]
+    assert bench.planner.rehearse() is None
+    assert bool(generated) is rehearsed
+
+
 @pytest.mark.parametrize("slow_token", [1, 2, 3])
 def test_a_token_that_takes_far_too_long_ends_the_plan_before_its_deadline(
     tmp_path: Path, slow_token: int, monkeypatch: pytest.MonkeyPatch
