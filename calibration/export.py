@@ -16,7 +16,6 @@ from calibration.manifest_fields import ENCODER, graph_file, manifest_fields
 from calibration.parity import closed_loop, measure
 from calibration.quantize import quantize_int8
 from models import checkpoint as checkpoints
-from models.checkpoint import Checkpoint
 
 Precision = Callable[[onnx.ModelProto], onnx.ModelProto]
 PRECISIONS: dict[str, Precision] = {"fp32": lambda model: model, "int8": quantize_int8}

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from onnxruntime import InferenceSession
 
+from calibration.encoder_graph import build_encode
 from calibration.export import export_bundle
 from calibration.graphs import build_graphs
 from calibration.quantize import large_products, quantize_int8
@@ -22,6 +24,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "conditioned": {},
     "paper": {"conditioned_on_command": False},
     "uniform": {"nested_dropout": "uniform", "levels": (3, 4, 5)},
+    "not causal": {"causal_decoder": False},
+    "unclamped": {"clamp": False, "decoder_dim": 24, "decoder_head_dim": 12, "patch": 1},
 }
 
 
@@ -66,14 +70,6 @@ def test_what_lies_in_the_cache_after_the_position_is_ignored() -> None:
     np.testing.assert_array_equal(outputs[1][1][..., 1:, :], 50.0)
 
 
-def test_a_decoder_that_is_not_causal_cannot_be_cropped() -> None:
-    tokenizer = tiny_tokenizer(causal_decoder=False)
-    with pytest.raises(ValueError, match="causal"):
-        build_graphs(tokenizer, tiny_policy(), 4)
-    graphs = build_graphs(tokenizer, tiny_policy(), 8)
-    assert set(graphs) == {"prefill", "step", "decode", "decode_full"}
-
-
 def test_int8_quantizes_the_large_products_alone_and_stays_near() -> None:
     policy, tokenizer = tiny_policy(dim=64, heads=2), tiny_tokenizer()
     model = build_graphs(tokenizer, policy, 4)["step"]
@@ -83,6 +79,33 @@ def test_int8_quantizes_the_large_products_alone_and_stays_near() -> None:
     assert sum(n.op_type == "MatMulInteger" for n in quantized.graph.node) == wanted
     small = build_graphs(tokenizer, tiny_policy(), 4)["decode"]
     assert quantize_int8(small) is small
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_encoder_graph_makes_the_tokens_that_torch_makes(variant: str) -> None:
+    tokenizer = tiny_tokenizer(**VARIANTS[variant])
+    session = InferenceSession(build_encode(tokenizer).SerializeToString())
+    torch.manual_seed(3)
+    chunks, commands = torch.randn(50, 8, 3), torch.randn(50, 3)
+    conditioned = tokenizer.config.conditioned_on_command
+    tokens = tokenizer.encode(chunks, commands if conditioned else None)
+    assert len(tokens.unique()) > 5
+    for chunk, command, wanted in zip(chunks, commands, tokens, strict=True):
+        inputs = {"chunks": chunk[None].numpy()}
+        inputs |= {"command": command[None].numpy()} if conditioned else {}
+        assert session.run(None, inputs)[0].tolist() == [wanted.tolist()]
+
+
+def test_an_unclamped_decoder_leaves_the_range_that_a_clamped_one_keeps() -> None:
+    tokens, largest = torch.tensor([[7, 7, 7, 7]]), []
+    for clamp in (False, True):
+        tokenizer = tiny_tokenizer(clamp=clamp, conditioned_on_command=False)
+        graphs = build_graphs(tokenizer, tiny_policy(), 4)
+        action = GraphModel(graphs).decode(tokens.numpy(), 4, {})
+        np.testing.assert_allclose(action, tokenizer.decode(tokens, 4)[0].detach(), atol=2e-5)
+        largest.append(np.abs(tokenizer.normalizer(torch.from_numpy(action)).numpy()).max())
+    assert largest[1] == pytest.approx(1.0, abs=1e-5)
+    assert largest[0] > 1.01
 
 
 @pytest.fixture(scope="module")
