@@ -67,16 +67,17 @@ def report(bundle: Bundle, device: dict[str, Any], timings: Sequence[Timing]) ->
     ``speedup_p50``: engine → k → precision → factor; empty without a baseline.
     """
     execute = bundle.manifest.action.execution_horizon
+    baseline = _baseline(timings)
     return {
         "bench": "inference",
         "bundle": {"name": bundle.manifest.name, "digest": bundle.digest},
         "device": device,
-        "rows": [_row(timing, execute) for timing in timings],
-        "speedup_p50": _speedups(timings),
+        "rows": [_row(timing, execute, baseline) for timing in timings],
+        "speedup_p50": _speedups(timings, baseline),
     }
 
 
-def _row(timing: Timing, execute: int) -> dict[str, Any]:
+def _row(timing: Timing, execute: int, baseline: dict[int, float]) -> dict[str, Any]:
     contender: Contender = timing.contender
     return {
         "engine": contender.engine,
@@ -89,21 +90,29 @@ def _row(timing: Timing, execute: int) -> dict[str, Any]:
         "p99_us": timing.quantile_us(0.99),
         "max_us": timing.quantile_us(1.0),
         "n": len(timing.taken_ns),
+        "speedup_p50": _speedup(timing, baseline),
         **contender.facts,
     }
 
 
-def _speedups(timings: Sequence[Timing]) -> dict[str, dict[str, dict[str, float]]]:
-    baseline = {
-        timing.k: timing.quantile_us(0.5)
-        for timing in timings
-        if timing.contender.engine == "torch"
-    }
+def _baseline(timings: Sequence[Timing]) -> dict[int, float]:
+    """Median of the baseline by prefix length; empty where it did not take part."""
+    return {t.k: t.quantile_us(0.5) for t in timings if t.contender.engine == BASELINE}
+
+
+def _speedup(timing: Timing, baseline: dict[int, float]) -> float | None:
+    if timing.k not in baseline:
+        return None
+    return round(baseline[timing.k] / timing.quantile_us(0.5), 2)
+
+
+def _speedups(
+    timings: Sequence[Timing], baseline: dict[int, float]
+) -> dict[str, dict[str, dict[str, float]]]:
     factors: dict[str, dict[str, dict[str, float]]] = {}
     for timing in timings:
-        engine, precision = timing.contender.engine, timing.contender.precision
-        if engine == BASELINE or timing.k not in baseline:
-            continue
-        factor = round(baseline[timing.k] / timing.quantile_us(0.5), 2)
-        factors.setdefault(engine, {}).setdefault(str(timing.k), {})[precision] = factor
+        engine, factor = timing.contender.engine, _speedup(timing, baseline)
+        if engine != BASELINE and factor is not None:
+            by_precision = factors.setdefault(engine, {}).setdefault(str(timing.k), {})
+            by_precision[timing.contender.precision] = factor
     return factors

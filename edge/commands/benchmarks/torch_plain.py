@@ -53,7 +53,7 @@ def _networks(bundle: Bundle) -> tuple[Any, Any, str]:
     path = _checkpoints() / bundle.manifest.name
     if path.is_dir():
         shipped = checkpoints.load(path)
-        if _architecture(shipped.tokenizer, shipped.policy) == bundle.manifest.architecture:
+        if _fits(shipped.tokenizer, shipped.policy, bundle.manifest.architecture):
             return shipped.tokenizer, shipped.policy, "shipped"
     tokenizer, policy = _random_networks(bundle)
     return tokenizer, policy, "random"
@@ -79,14 +79,18 @@ def _random_networks(bundle: Bundle) -> tuple[Any, Any]:
     return tokenizer.eval(), policy.eval()
 
 
-def _architecture(tokenizer: Any, policy: Any) -> dict[str, Any]:
-    """The sizes of both networks, in the manifest's form."""
+def _fits(tokenizer: Any, policy: Any, described: dict[str, Any]) -> bool:
+    """Whether both networks have every size that a manifest describes."""
     import json
     from dataclasses import asdict
 
     sizes = {"tokenizer": asdict(tokenizer.config), "policy": asdict(policy.config)}
-    loaded: dict[str, Any] = json.loads(json.dumps(sizes))
-    return loaded
+    loaded = json.loads(json.dumps(sizes))  # tuples as the manifest has them
+    return all(
+        loaded[network].get(key) == value
+        for network in sizes
+        for key, value in described.get(network, {"": None}).items()
+    )
 
 
 def _checkpoints() -> Path:
