@@ -49,7 +49,8 @@ class JointScale:
     def __init__(self, joints: JointMap, rad_per_unit: float) -> None:
         self._direction: Float64Array = np.asarray(joints.directions, dtype=np.float64)
         self._zero_rad: Float64Array = np.asarray(joints.zero_offsets_rad, dtype=np.float64)
-        self._rad_per_unit: Float64Array = self._direction * rad_per_unit / np.asarray(joints.gear_ratios)
+        ratios: Float64Array = np.asarray(joints.gear_ratios, dtype=np.float64)
+        self._rad_per_unit: Float64Array = self._direction * rad_per_unit / ratios
 
     def position_rad(self, units: Float64Array) -> Float64Array:
         """Joint angles [rad] from device angles."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import socket
@@ -18,7 +17,7 @@ from firmware_bridge.can_bus.envelope import Kind
 from firmware_bridge.can_bus.frame import frame_fault
 from firmware_bridge.can_bus.medium import SimulatedBus
 from firmware_bridge.can_bus.node import Event, EventKind, Node
-from firmware_bridge.can_bus.rendezvous import socket_path
+from firmware_bridge.can_bus.rendezvous import give_back_channel
 
 MAX_CLIENTS = 64
 MAX_QUEUE = 1024
@@ -190,12 +189,11 @@ class Broker:
 
     def close(self) -> None:
         """Unlink the socket, hang up on everybody, let the channel go."""
-        socket_path(self._channel).unlink(missing_ok=True)
         self._listener.close()
         for client in self._clients.values():
             client.socket.close()
         self._clients.clear()
-        os.close(self._lock)
+        give_back_channel(self._channel, self._lock)
 
 
 def main(arguments: list[str]) -> None:

@@ -47,17 +47,35 @@ def _directory() -> Path:
 def take_channel(channel: str) -> tuple[socket.socket, int] | None:
     """Become the bus of a channel: (listening socket, lock), or None if somebody else is."""
     path = socket_path(channel)
-    lock = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
+    lock = _lock(path.with_suffix(".lock"))
+    if lock is None:
         return None
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(str(path))
     listener.listen(BACKLOG)
     return listener, lock
+
+
+def _lock(path: Path) -> int | None:
+    """The locked descriptor of ``path``, or None if somebody else holds it."""
+    lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(lock).st_ino == path.stat().st_ino:
+            return lock
+    except (BlockingIOError, FileNotFoundError):
+        pass  # held, or just given back by a bus that ended: the caller tries again
+    os.close(lock)
+    return None
+
+
+def give_back_channel(channel: str, lock: int) -> None:
+    """End being the bus: no file stays behind."""
+    path = socket_path(channel)
+    path.unlink(missing_ok=True)
+    path.with_suffix(".lock").unlink(missing_ok=True)  # while it is still locked
+    os.close(lock)
 
 
 def start_broker(channel: str, rates: BitRates) -> None:

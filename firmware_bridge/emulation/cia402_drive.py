@@ -26,6 +26,7 @@ from firmware_bridge.cia402.objects import (
     Pdo,
 )
 from firmware_bridge.emulation.can_motor import NS_PER_MS, CanMotor
+from firmware_bridge.emulation.canopen_outbox import Outbox
 
 COUNTS_PER_RAD = COUNTS_PER_TURN / (2.0 * math.pi)
 PDO_OFF = 1 << 31
@@ -47,7 +48,7 @@ class Cia402Drive(CanMotor):
 
     def __init__(self, joint: int, node_id: int) -> None:
         super().__init__(joint, node_id)
-        self._outbox = _Outbox()
+        self._outbox = Outbox()
         self._network = canopen.Network(self._outbox)  # type: ignore[arg-type]
         self._node = canopen.LocalNode(node_id, object_dictionary(node_id))
         self._network.add_node(self._node)
@@ -294,46 +295,3 @@ class Cia402Drive(CanMotor):
         self.state, self.error_code = DriveState.SWITCH_ON_DISABLED, 0
         self._host_heard_ns = self._told_status = None
         self._boot()
-
-
-class _Outbox:
-    """The two methods of a python-can bus that ``canopen`` needs, in front of a list of frames."""
-
-    def __init__(self) -> None:
-        self.frames: list[CanFrame] = []
-        self._periodic: list[_Periodic] = []
-
-    def send(self, message: Any) -> None:
-        self.frames.append(CanFrame(message.arbitration_id, bytes(message.data)))
-
-    def send_periodic(self, message: Any, period: float) -> _Periodic:
-        task = _Periodic(message, round(period * 1000) * NS_PER_MS)
-        self._periodic.append(task)
-        return task
-
-    def tick(self, now_ns: int) -> None:
-        self._periodic = [task for task in self._periodic if not task.stopped]
-        for task in self._periodic:
-            if now_ns >= task.due_ns:
-                task.due_ns = max(task.due_ns + task.period_ns, now_ns)
-                self.send(task.message)
-
-    def take(self) -> list[CanFrame]:
-        frames, self.frames = self.frames, []
-        return frames
-
-
-class _Periodic:
-    """A message that is repeated until stopped."""
-
-    def __init__(self, message: Any, period_ns: int) -> None:
-        self.message = message
-        self.period_ns = period_ns
-        self.due_ns = 0
-        self.stopped = False
-
-    def modify_data(self, message: Any) -> None:
-        self.message = message
-
-    def stop(self) -> None:
-        self.stopped = True

@@ -143,13 +143,18 @@ def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["canopen"], 2, "protocol 'canopen' is not known (known: dynamixel)\n"),
+        (
+            ["canopen"],
+            2,
+            "protocol 'canopen' is not known (known: cia402, damiao, "
+            "dynamixel, feetech, moteus, odrive)\n",
+        ),
         (
             ["dynamixel", "--plant", "moon"],
             2,
             "plant 'moon' is not known (known: simple, viperx)\n",
         ),
-        (["dynamixel", "--link", "/"], 1, "link / exists and is no symbolic link\n"),
+        (["dynamixel", "--link", "/"], 1, "link / exists and leads to no pseudo-terminal\n"),
     ],
 )
 def test_a_wrong_use_of_the_command_is_one_line(

@@ -205,8 +205,7 @@ def print_bus(report: dict[str, Any]) -> None:
     table = Table(title="One cycle: all setpoints out, all states in")
     columns = ("protocol", "joints", "cycle_us_p50", "cycle_us_p99", "wire_limit_us", "ratio")
     for title in (*columns, "codec_us", "lost"):
-        justify = "left" if title == "protocol" else "right"
-        table.add_column(title.replace("_", " "), justify=justify)
+        table.add_column(title.replace("_", " "), justify="right")
     for row in report["rows"]:
         table.add_row(*(str(row[key]) for key in (*columns, "codec_us", "lost")))
     Console().print(table)
