@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import pytest
 
@@ -97,3 +98,15 @@ def test_an_arm_that_slows_down_comes_to_rest_before_anything_else() -> None:
     for before, situation, after, _ in every_step():
         if before is Rung.DECELERATE and situation.engaged:
             assert after is (Rung.HOLD if situation.at_rest else Rung.DECELERATE)
+
+
+def test_the_drawn_table_is_the_table() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "ladder.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("| ")
+    ]
+    assert rows[0][1:] == [event.name.lower() for event in Event]
+    drawn = {row[0]: row[1:] for row in rows[1:]}
+    assert drawn == {rung.label: [after.label for after in TABLE[rung]] for rung in Rung}
