@@ -14,8 +14,11 @@ from edge.commands.calibrate import calibrate_app
 from edge.commands.doctor import doctor
 from edge.commands.emulate import emulate
 from edge.commands.export import export
+from edge.commands.import_oat import import_oat
+from edge.commands.infer import infer
 from edge.commands.plot import plot
 from edge.commands.run import run
+from edge.commands.tokens import tokens_app
 from edge.commands.train import train
 from edge.errors import OatEdgeError
 from firmware_bridge.errors import BridgeError
@@ -27,12 +30,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (run, plot, train, export, build, doctor, emulate):
+for command in (run, plot, train, export, import_oat, build, infer, doctor, emulate):
     app.command()(command)
 app.add_typer(bench_app, name="bench")
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(bus_app, name="bus")
 app.add_typer(calibrate_app, name="calibrate")
+app.add_typer(tokens_app, name="tokens")
 
 
 @app.callback()
