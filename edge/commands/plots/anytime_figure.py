@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from edge.commands.plots import style
 
 DOTS_PER_INCH = 160
-LOOKS = {
-    "anytime": (style.TOKEN, "o", "anytime: the longest prefix that fits"),
-    "fixed": (style.LATE, "s", "fixed k: late where it does not fit"),
-    "fixed-no-tail": (style.NOTE, "^", "fixed k, and no tail to live on meanwhile"),
+LEAST_SPAN_S = 0.5
+LOOKS = {  # colour, marker, where beside its budget, label
+    "anytime": (style.TOKEN, "o", 0.985, "anytime: the longest prefix that fits"),
+    "fixed": (style.LATE, "s", 1.0, "fixed k: late where it does not fit"),
+    "fixed-no-tail": (style.NOTE, "^", 1.015, "fixed k, and no tail to live on meanwhile"),
 }
 
 
@@ -30,27 +31,25 @@ def draw_anytime(report: dict[str, Any]) -> Figure:
     figure = Figure(figsize=(7.2, 6.2), layout="constrained")
     FigureCanvasAgg(figure)
     success, stopped, prefix = figure.subplots(3, 1, sharex=True, height_ratios=[1.6, 1, 1])
-    for policy, (colour, marker, label) in LOOKS.items():
+    for policy, (colour, marker, beside, label) in LOOKS.items():
         rows = [row for row in report["rows"] if row["policy"] == policy]
         if rows:
             look = {"color": colour, "marker": marker, "markersize": 4.0, "linewidth": 1.4}
-            _draw_success(success, rows, look, label)
-            budgets = _budgets_ms(rows)
+            budgets = [row["budget_us"] / 1000 * beside for row in rows]
+            _draw_success(success, budgets, rows, look, label)
             stopped.plot(budgets, [row["stopped_s"] for row in rows], **look)
             prefix.plot(budgets, [row["mean_k"] for row in rows], **look)
     _label(figure, report, (success, stopped, prefix))
     return figure
 
 
-def _budgets_ms(rows: list[dict[str, Any]]) -> list[float]:
-    return [row["budget_us"] / 1000 for row in rows]
-
-
-def _draw_success(axes: Any, rows: list[dict[str, Any]], look: dict[str, Any], label: str) -> None:
+def _draw_success(
+    axes: Any, budgets: list[float], rows: list[dict[str, Any]], look: dict[str, Any], label: str
+) -> None:
     share = [row["success"] for row in rows]
     below = [max(0.0, row["success"] - row["ci95"][0]) for row in rows]
     above = [max(0.0, row["ci95"][1] - row["success"]) for row in rows]
-    axes.errorbar(_budgets_ms(rows), share, yerr=[below, above], capsize=2.5, label=label, **look)
+    axes.errorbar(budgets, share, yerr=[below, above], capsize=2.5, label=label, **look)
 
 
 def _label(figure: Any, report: dict[str, Any], panels: tuple[Any, Any, Any]) -> None:
@@ -61,7 +60,8 @@ def _label(figure: Any, report: dict[str, Any], panels: tuple[Any, Any, Any]) ->
     success.set_ylim(-0.04, 1.06)
     success.legend(loc="lower right")
     stopped.set_title("standing still or slowing down, mean s per episode")
-    stopped.set_ylim(bottom=0.0)
+    longest_s = max(row["stopped_s"] for row in report["rows"])
+    stopped.set_ylim(-0.03 * LEAST_SPAN_S, max(LEAST_SPAN_S, 1.1 * longest_s))
     prefix.set_title("mean prefix length")
     prefix.set(ylim=(0, tokens + 0.6), xscale="log", xlabel="budget from observation to chunk, ms")
     for axes in panels:
