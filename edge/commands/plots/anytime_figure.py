@@ -58,7 +58,7 @@ def _label(figure: Any, report: dict[str, Any], panels: tuple[Any, Any, Any]) ->
     episodes = min(row["episodes"] for row in report["rows"])
     success.set_title(f"success, {episodes} episodes a point, 95 % intervals")
     success.set_ylim(-0.04, 1.06)
-    success.legend(loc="lower right")
+    figure.legend(loc="outside lower left", ncols=len(LOOKS), fontsize=7.5)
     stopped.set_title("standing still or slowing down, mean s per episode")
     longest_s = max(row["stopped_s"] for row in report["rows"])
     stopped.set_ylim(-0.03 * LEAST_SPAN_S, max(LEAST_SPAN_S, 1.1 * longest_s))
