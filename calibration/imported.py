@@ -11,11 +11,11 @@ from typing import Any
 import onnx
 import torch
 
+from calibration.bundle_fields import ENCODER, graph_file, manifest_fields
 from calibration.bundle_writer import refuse_to_clobber, write_bundle
 from calibration.decoder_graph import build_decode
 from calibration.encoder_graph import build_encode
 from calibration.import_parity import policy_parity, tokenizer_parity
-from calibration.manifest_fields import ENCODER, graph_file, manifest_fields
 from calibration.policy_graphs import build_prefill, build_step
 from models.official.checkpoint import OfficialCheckpoint, open_checkpoint
 from models.official.policy import import_policy

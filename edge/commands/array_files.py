@@ -23,7 +23,7 @@ class ArrayFile:
         """Raises RunError if the file is not readable as ``.npz``."""
         self.path = path
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 self._arrays = {key: file[key] for key in file.files}
         except OSError as error:
             raise RunError(f"{path}: {error.strerror or error}") from error

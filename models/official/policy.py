@@ -15,6 +15,7 @@ from models.policy import OATPolicy, PolicyConfig
 from models.tokenizer import OATTokenizer
 
 STATE_TYPES = ("state", "low_dim")
+_SHAPES = ("policy.obs_encoder.shape_meta.obs", "policy.shape_meta.obs", "shape_meta.obs")
 _NORMALIZER = "obs_encoder.normalizer.params_dict."
 SAME_WEIGHT = 1e-4
 """How far a frozen tokenizer's weights may have drifted by being averaged with themselves."""
@@ -54,7 +55,7 @@ def _policy_config(
 ) -> tuple[PolicyConfig, dict[str, str]]:
     """Sizes of the policy, and the official name of each of its observations by our key."""
     config, weights = checkpoint.config, checkpoint.weights
-    official = {names.get(name, f"observation.{name}"): name for name in _states(checkpoint)}
+    official = _official_names(_states(checkpoint), names)
     features = {
         key: len(take(weights, f"{_NORMALIZER}{name}.scale")) for key, name in official.items()
     }
@@ -81,6 +82,17 @@ def _policy_config(
     return sizes, official
 
 
+def _official_names(states: list[str], names: Mapping[str, str]) -> dict[str, str]:
+    """The official name by our key."""
+    for name in names:
+        if name not in states:
+            raise OfficialCheckpointError(f"no observation {name!r}; it has {', '.join(states)}")
+    official = {names.get(name, f"observation.{name}"): name for name in states}
+    if len(official) < len(states):
+        raise OfficialCheckpointError(f"two observations for one key of {', '.join(official)}")
+    return official
+
+
 def _states(checkpoint: OfficialCheckpoint) -> list[str]:
     """Official names of the observations, in the order in which the encoder joins them."""
     config = checkpoint.config
@@ -92,19 +104,9 @@ def _states(checkpoint: OfficialCheckpoint) -> list[str]:
                 f"observation {name!r} is of type {kind!r}; only policies that see states alone "
                 "can be imported, image encoders cannot"
             )
-    target = str(config.get("policy.obs_encoder._target_", ""))
-    fitted = {
-        name.removeprefix(_NORMALIZER).split(".")[0]
-        for name in checkpoint.weights
-        if name.startswith(_NORMALIZER)
-    }
-    states = [name for name in config.keys(path) if name in fitted]
-    if not states or set(states) != fitted:
-        raise OfficialCheckpointError(f"its observation encoder {target} is not one of states")
-    return states
-
-
-_SHAPES = ("policy.obs_encoder.shape_meta.obs", "policy.shape_meta.obs", "shape_meta.obs")
+    if not config.keys(path):
+        raise OfficialCheckpointError("cfg names no observations (shape_meta.obs)")
+    return config.keys(path)
 
 
 def _weights(weights: Weights, official: Mapping[str, str]) -> dict[str, Tensor]:
@@ -116,6 +118,8 @@ def _weights(weights: Weights, official: Mapping[str, str]) -> dict[str, Tensor]
             continue
         if name.startswith(_NORMALIZER):
             key, _, rest = name.removeprefix(_NORMALIZER).rpartition(".")
+            if key not in ours:  # fitted to the whole data set, of which the policy sees a part
+                continue
             name = f"obs_encoder.normalizers.{ours[key]}.{rest}"
         found[name.removeprefix("model.")] = value
     if not torch.equal(take(found, "head.weight"), take(found, "tok_emb.weight")):

@@ -1,0 +1,91 @@
+"""What a bundle's manifest says of the models in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from edge.bundle import COMMAND_KEY, Manifest
+from models.layers import trained_prefixes
+from models.policy import OATPolicy, PolicyConfig
+from models.tokenizer import OATTokenizer
+
+ENCODER = "encode.onnx"
+
+
+def graph_file(precision: str, graph: str) -> str:
+    """Where a graph is in the bundle."""
+    return f"{precision}/{graph}.onnx"
+
+
+def manifest_fields(
+    tokenizer: OATTokenizer,
+    policy: OATPolicy | None,
+    facts: Mapping[str, Any],
+    graphs: Mapping[str, Iterable[str]],
+) -> dict[str, Any]:
+    """The manifest's fields, all but the list of files; without a policy, of a tokenizer alone.
+
+    ``facts``: those of a checkpoint. ``graphs``: names of the graphs by precision; the encoder is
+    taken to be in the bundle.
+    """
+    fields = {
+        "format_version": Manifest.model_fields["format_version"].default,
+        "name": facts["name"],
+        "task": facts["task"],
+        "action": _action(tokenizer, facts),
+        "tokenizer": _tokenizer(tokenizer),
+        "graphs": {p: {name: graph_file(p, name) for name in names} for p, names in graphs.items()},
+        "encoder": ENCODER,
+        "architecture": {"tokenizer": asdict(tokenizer.config)},
+        "provenance": facts["training"],
+    }
+    return fields if policy is None else fields | _policy(fields, policy.config, facts)
+
+
+def _policy(
+    fields: Mapping[str, Any], config: PolicyConfig, facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    features = facts["features"]
+    return {
+        "n_obs_steps": config.n_obs_steps,
+        "observation": [
+            {"key": key, "size": size, **features.get(key, {})}
+            for key, size in config.features.items()
+        ],
+        "caches": {
+            "cross": _cache(config, config.n_obs_steps),
+            "self": _cache(config, config.num_tokens),
+        },
+        "architecture": fields["architecture"] | {"policy": asdict(config)},
+    }
+
+
+def _action(tokenizer: OATTokenizer, facts: Mapping[str, Any]) -> dict[str, Any]:
+    norm = tokenizer.normalizer
+    low, high = (norm.inverse(norm.scale.new_full((), sign)).tolist() for sign in (-1.0, 1.0))
+    return {
+        **facts["action"],
+        "rate_hz": facts["rate_hz"],
+        "action_horizon": tokenizer.config.action_horizon,
+        "execution_horizon": facts["execution_horizon"],
+        "minimum": low,
+        "maximum": high,
+        "clamped": tokenizer.config.clamp,
+    }
+
+
+def _tokenizer(tokenizer: OATTokenizer) -> dict[str, Any]:
+    config = tokenizer.config
+    return {
+        "levels": config.levels,
+        "tokens": config.num_tokens,
+        "begin_token": config.codebook_size,
+        "trained_prefixes": trained_prefixes(config.num_tokens, config.nested_dropout),
+        "conditioned_on": COMMAND_KEY if config.conditioned_on_command else None,
+    }
+
+
+def _cache(config: PolicyConfig, length: int) -> tuple[int, ...]:
+    return (config.layers, 2, 1, config.heads, length, config.head_dim)
