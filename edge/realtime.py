@@ -16,7 +16,7 @@ from collections.abc import Callable
 from edge.rates import NS_PER_S, NS_PER_US
 from edge.robot import RealTime
 
-_MCL_CURRENT_AND_FUTURE = 1 | 2  # mlockall(2)
+_MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4  # mlockall(2)
 _PR_SET_TIMERSLACK = 29  # prctl(2)
 _LEAST_SLACK_NS = 1
 WAKE_LATENCY = "/dev/cpu_dma_latency"  # Linux: power/pm_qos_interface; holds while it is open
@@ -72,7 +72,8 @@ def _sharpen_timers() -> None:
 
 
 def _lock_memory() -> None:
-    _call("mlockall", _MCL_CURRENT_AND_FUTURE)
+    """Keep every page once it is touched; touching all that libraries map would double the size."""
+    _call("mlockall", _MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT)
 
 
 def _call(name: str, *arguments: int) -> None:
