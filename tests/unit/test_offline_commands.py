@@ -32,6 +32,11 @@ def oat(*arguments: object, code: int = 0) -> str:
     return result.output
 
 
+def load(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as file:
+        return dict(file)
+
+
 def npz(path: Path, **arrays: Any) -> Path:
     np.savez(path, **arrays)
     return path
@@ -39,23 +44,23 @@ def npz(path: Path, **arrays: Any) -> Path:
 
 def test_the_official_outputs_are_reproduced_through_the_commands(tmp_path: Path) -> None:
     folder = require_path(OFFICIAL)
-    expected, bundle, out = np.load(folder / "expected.npz"), tmp_path / "b", tmp_path / "out.npz"
+    expected, bundle, out = load(folder / "expected.npz"), tmp_path / "b", tmp_path / "out.npz"
     files = ("--tokenizer", folder / "tokenizer.ckpt", "--policy", folder / "policy.ckpt")
     oat("import-oat", *files, "--out", bundle)
     chunks = npz(tmp_path / "chunks.npz", chunks=expected["chunks"])
     oat("tokens", "encode", bundle, chunks, "--out", out)
-    np.testing.assert_array_equal(np.load(out)["tokens"], expected["tokens"])
+    np.testing.assert_array_equal(load(out)["tokens"], expected["tokens"])
     for kind in ("", "random_"):
         tokens = npz(tmp_path / "tokens.npz", tokens=expected[f"{kind}tokens"])
         for k in range(1, 9):
             oat("tokens", "decode", bundle, tokens, "--k", k, "--out", out)
             wanted = expected[f"{kind}decode_{k}"]
-            np.testing.assert_allclose(np.load(out)["action"], wanted, atol=TOLERANCE, rtol=0)
+            np.testing.assert_allclose(load(out)["action"], wanted, atol=TOLERANCE, rtol=0)
     seen = {f"observation.{name}": expected[f"obs_{name}"] for name in ("joint_pos", "cube_pose")}
     observed = npz(tmp_path / "in.npz", **seen)
     for k in (1, 2, 4, 8):
         oat("infer", bundle, observed, "--k", k, "--out", out)
-        got = np.load(out)
+        got = load(out)
         np.testing.assert_array_equal(got["tokens"], expected["policy_tokens"][:, :k])
         wanted = expected[f"policy_action_{k}"]
         np.testing.assert_allclose(got["action"], wanted, atol=TOLERANCE, rtol=0)
@@ -83,18 +88,18 @@ def test_what_is_inferred_is_what_its_tokens_decode_to(imported: Path, tmp_path:
     out, again = tmp_path / "out.npz", tmp_path / "again.npz"
     for k in range(1, 5):
         oat("infer", imported, npz(tmp_path / "in.npz", **seen()), "--k", k, "--out", out)
-        got = np.load(out)
+        got = load(out)
         assert (got["tokens"].shape, got["tokens"].dtype) == ((3, k), np.int64)
         assert (got["action"].shape, got["action"].dtype) == ((3, 8, 3), np.float32)
         oat("tokens", "decode", imported, out, "--k", k, "--out", again)
-        np.testing.assert_array_equal(np.load(again)["action"], got["action"])
+        np.testing.assert_array_equal(load(again)["action"], got["action"])
 
 
 def test_no_rows_give_no_rows(imported: Path, tmp_path: Path) -> None:
     oat(
         "infer", imported, npz(tmp_path / "i.npz", **seen(0)), "--k", 2, "--out", tmp_path / "o.npz"
     )
-    assert np.load(tmp_path / "o.npz")["action"].shape == (0, 8, 3)
+    assert load(tmp_path / "o.npz")["action"].shape == (0, 8, 3)
 
 
 def test_a_conditioned_tokenizer_takes_the_previous_command(tmp_path: Path) -> None:
@@ -104,17 +109,17 @@ def test_a_conditioned_tokenizer_takes_the_previous_command(tmp_path: Path) -> N
     file = npz(tmp_path / "in.npz", chunks=chunks.numpy(), command=commands.numpy())
     oat("tokens", "encode", bundle.path, file, "--out", out)
     tokens = checkpoint.tokenizer.encode(chunks, commands)
-    np.testing.assert_array_equal(np.load(out)["tokens"], tokens.numpy())
+    np.testing.assert_array_equal(load(out)["tokens"], tokens.numpy())
     file = npz(tmp_path / "in.npz", tokens=tokens.numpy(), command=commands.numpy())
     oat("tokens", "decode", bundle.path, file, "--k", 2, "--out", out)
     wanted = checkpoint.tokenizer.decode(tokens, 2, commands).detach().numpy()
-    np.testing.assert_allclose(np.load(out)["action"], wanted, atol=TOLERANCE)
+    np.testing.assert_allclose(load(out)["action"], wanted, atol=TOLERANCE)
     with pytest.raises(RunError, match=r"no array 'command'; it has tokens"):
         file = npz(tmp_path / "in.npz", tokens=tokens.numpy())
         oat("tokens", "decode", bundle.path, file, "--k", 2, "--out", out)
     rows = {key: value.numpy() for key, value in observations(4).items()}
     oat("infer", bundle.path, npz(tmp_path / "in.npz", **rows), "--k", 4, "--out", out)
-    assert np.load(out)["tokens"].shape == (4, 4)
+    assert load(out)["tokens"].shape == (4, 4)
 
 
 def test_a_tokenizer_alone_encodes_and_decodes_and_does_not_infer(tmp_path: Path) -> None:
@@ -125,10 +130,10 @@ def test_a_tokenizer_alone_encodes_and_decodes_and_does_not_infer(tmp_path: Path
     chunks = torch.randn(4, 8, 3)
     oat("tokens", "encode", bundle, npz(tmp_path / "c.npz", chunks=chunks.numpy()), "--out", out)
     tokens = tokenizer.encode(chunks)
-    np.testing.assert_array_equal(np.load(out)["tokens"], tokens.numpy())
+    np.testing.assert_array_equal(load(out)["tokens"], tokens.numpy())
     oat("tokens", "decode", bundle, out, "--k", 3, "--out", tmp_path / "a.npz")
     wanted = tokenizer.decode(tokens, 3).detach().numpy()
-    np.testing.assert_allclose(np.load(tmp_path / "a.npz")["action"], wanted, atol=TOLERANCE)
+    np.testing.assert_allclose(load(tmp_path / "a.npz")["action"], wanted, atol=TOLERANCE)
     with pytest.raises(BundleError, match="a tokenizer alone"):
         oat("infer", bundle, out, "--k", 1, "--out", tmp_path / "x.npz")
 
