@@ -25,4 +25,5 @@ def guard(content: bytes) -> None:
     except OfficialCheckpointError:
         raise
     except (ValueError, TypeError, IndexError, UnicodeError, OverflowError) as error:
-        raise OfficialCheckpointError(f"malformed pickle ({error})") from error
+        line = " ".join(str(error).split())
+        raise OfficialCheckpointError(f"malformed pickle ({line})") from error
