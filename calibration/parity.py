@@ -1,82 +1,120 @@
-"""How far exported graphs are from the trained models in torch, on held-out observations."""
+"""How far graphs are from the trained models in torch: tokens, and actions at equal tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 
-from calibration.session import GraphModel, GraphPolicy
+from calibration.observations import Observations
+from calibration.session import GraphModel
 from models.checkpoint import Checkpoint
 from models.generation import generate, previous_command
 from models.layers import trained_prefixes
 
+Row = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the trained models answer, in FP32, greedily.
+
+    rows: N observations, features (1, n_obs_steps, dim) each; tokens (N, R); actions: by prefix,
+    (N, execution_horizon, D) in rad, decoded from those tokens.
+    """
+
+    rows: Sequence[Row]
+    tokens: np.ndarray
+    actions: Mapping[int, np.ndarray]
+    begin: int
+
+    @property
+    def prefixes(self) -> list[int]:
+        return list(self.actions)
+
+    @property
+    def longest(self) -> int:
+        """The number of tokens of a whole plan."""
+        return int(self.tokens.shape[1])
+
 
 @torch.no_grad()
-def measure(
-    checkpoint: Checkpoint, graphs: Mapping[str, Mapping[str, onnx.ModelProto]], limit: int
-) -> dict[str, Any]:
-    """Parity per precision on at most ``limit`` examples of the checkpoint.
-
-    ``token_agreement`` by prefix: share of observations whose first k greedy tokens all equal
-    torch's. ``action_error_rad`` by prefix: of the same tokens decoded by both.
-    """
-    count = min(limit, len(next(iter(checkpoint.examples.values()))))
-    examples = {key: value[:count] for key, value in checkpoint.examples.items()}
-    reference = generate(checkpoint.policy, examples, checkpoint.policy.config.num_tokens)
-    rows = {
-        precision: _compare(checkpoint, GraphModel(models), examples, reference)
-        for precision, models in graphs.items()
+def reference(checkpoint: Checkpoint, observations: Observations) -> Reference:
+    """The trained models' answers to raw features (N, n_obs_steps, dim)."""
+    config, executed = checkpoint.tokenizer.config, checkpoint.facts["execution_horizon"]
+    tensors = {
+        key: torch.from_numpy(observations[key]) for key in checkpoint.policy.config.features
     }
-    return {"observations": count, "precisions": rows}
-
-
-def closed_loop(
-    checkpoint: Checkpoint, graphs: Mapping[str, onnx.ModelProto], episodes: int
-) -> dict[str, dict[str, int]]:
-    """Successes by prefix on unseen starts of the checkpoint's task, not in real time."""
-    from models.rollout import evaluate
-    from models.tasks import get_task
-
-    task, model = get_task(checkpoint.facts["task"]), GraphModel(graphs)
-    execute, begin = checkpoint.facts["execution_horizon"], checkpoint.policy.config.bos
-    config = checkpoint.tokenizer.config
-    counts = {}
-    for k in trained_prefixes(config.num_tokens, config.nested_dropout):
-        runs = evaluate(task, GraphPolicy(model, begin, k), episodes, execute)
-        counts[str(k)] = {"successes": runs.successes, "episodes": episodes}
-    return counts
-
-
-def _compare(
-    checkpoint: Checkpoint,
-    model: GraphModel,
-    examples: Mapping[str, torch.Tensor],
-    reference: torch.Tensor,
-) -> dict[str, Any]:
-    config = checkpoint.tokenizer.config
-    prefixes = trained_prefixes(config.num_tokens, config.nested_dropout)
-    begin = checkpoint.policy.config.bos
-    observations = [
-        {key: value[i : i + 1].numpy() for key, value in examples.items()}
-        for i in range(len(reference))
+    tokens = generate(checkpoint.policy, tensors, config.num_tokens)
+    command = previous_command(checkpoint.tokenizer, tensors)
+    actions = {
+        k: checkpoint.tokenizer.decode(tokens, k, command)[:, :executed].numpy()
+        for k in trained_prefixes(config.num_tokens, config.nested_dropout)
+    }
+    rows = [
+        {key: value[i : i + 1].numpy() for key, value in tensors.items()}
+        for i in range(len(tokens))
     ]
-    tokens = np.concatenate([model.generate(o, begin, model.num_tokens) for o in observations])
-    equal = (tokens == reference.numpy()).cumprod(1).mean(0)  # (R,)
-    command = previous_command(checkpoint.tokenizer, examples)
-    errors = {}
-    for k in prefixes:
-        truth = checkpoint.tokenizer.decode(reference, k, command).numpy()
-        rows = zip(reference.numpy()[:, None], observations, strict=True)
-        decoded = np.stack([model.decode(row, k, o) for row, o in rows])
-        errors[str(k)] = _summary(np.abs(decoded - truth))
-    agreement = {str(k): round(float(equal[k - 1]), 4) for k in prefixes}
-    return {"token_agreement": agreement, "action_error_rad": errors}
+    return Reference(rows, tokens.numpy(), actions, checkpoint.policy.config.bos)
 
 
-def _summary(error: np.ndarray) -> dict[str, float]:
+def compare(model: GraphModel, truth: Reference) -> dict[str, Any]:
+    """The figures of a precision, by prefix k.
+
+    ``token_agreement``: share of equal tokens among the first k, each generated from the ones
+    before it. ``token_agreement_forced``: the same, each generated from the reference's.
+    ``whole_prefix_agreement``: share of observations whose first k tokens are all equal.
+    ``action_error_rad``: over the executed steps, of equal tokens decoded by both.
+    """
+    free = free_tokens(model, truth) == truth.tokens  # (N, R)
+    forced = forced_tokens(model, truth, free) == truth.tokens
+    errors = {k: action_errors(model, truth, k) for k in truth.prefixes}
+    return {
+        "token_agreement": {str(k): share(free[:, :k]) for k in truth.prefixes},
+        "token_agreement_forced": {str(k): share(forced[:, :k]) for k in truth.prefixes},
+        "whole_prefix_agreement": {str(k): share(free[:, :k].all(1)) for k in truth.prefixes},
+        "action_error_rad": {str(k): summary(error) for k, error in errors.items()},
+    }
+
+
+def free_tokens(model: GraphModel, truth: Reference) -> np.ndarray:
+    """The model's own plans (N, R)."""
+    plans = [model.generate(row, truth.begin, truth.longest) for row in truth.rows]
+    return np.concatenate(plans)
+
+
+def forced_tokens(
+    model: GraphModel, truth: Reference, free_equal: np.ndarray | None = None
+) -> np.ndarray:
+    """The model's tokens (N, R), each after the reference's earlier ones.
+
+    Where ``free_equal`` (N, R) says that the free plan is the reference's, so is the forced one.
+    """
+    tokens = truth.tokens.copy()
+    for index, row in enumerate(truth.rows):
+        if free_equal is None or not free_equal[index].all():
+            forced = truth.tokens[index : index + 1]
+            tokens[index] = model.generate(row, truth.begin, truth.longest, forced)[0]
+    return tokens
+
+
+def action_errors(model: GraphModel, truth: Reference, prefix: int) -> np.ndarray:
+    """Absolute errors (N, execution_horizon, D) in rad from the reference's tokens."""
+    wanted = truth.actions[prefix]
+    codes = zip(truth.tokens[:, None], truth.rows, strict=True)
+    decoded = np.stack([model.decode(tokens, prefix, row) for tokens, row in codes])
+    return np.abs(decoded[:, : wanted.shape[1]] - wanted)
+
+
+def share(equal: np.ndarray) -> float:
+    """Share of true entries, to four digits."""
+    return round(float(equal.mean()), 4)
+
+
+def summary(error: np.ndarray) -> dict[str, float]:
+    """Mean, 99th percentile and largest, to three digits."""
     figures = {"mean": error.mean(), "p99": np.quantile(error, 0.99), "max": error.max()}
     return {name: float(f"{value:.3g}") for name, value in figures.items()}

@@ -1,51 +1,74 @@
-"""Runs the graphs one after another in onnxruntime: simple and slow, for measuring parity only.
+"""Runs the graphs one after another in onnxruntime: simple and slow, for measuring only.
 
 Onboard, ``edge.engines`` runs the same graphs without copying.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
+from onnx.reference import ReferenceEvaluator
 
+from calibration.products import Graphs, large_products, module_of
 from models.dataset import COMMAND_KEY
 
 Arrays = Mapping[str, np.ndarray]
+Watch = Callable[[str, np.ndarray], None]
+"""Called with a layer and the input of its product."""
 
 
 class GraphModel:
-    """A bundle's graphs of one precision as one model."""
+    """A bundle's graphs of one precision as one model.
 
-    def __init__(self, graphs: Mapping[str, onnx.ModelProto]) -> None:
-        self._sessions = {name: _session(model) for name, model in graphs.items()}
-        self._step = {i.name: i for i in self._sessions["step"].get_inputs()}
-        self.num_tokens: int = self._step["self_kv"].shape[4]
-        self.features = [i.name for i in self._sessions["prefill"].get_inputs()]
+    ``prefill``, ``step`` and ``decode_full`` are needed. ``watch`` sees the input of every large
+    product as it runs. ``true_types``: in onnx's reference evaluator, which rounds every value to
+    the type that the graph gives it; onnxruntime computes FP16 on a CPU in FP32 wherever it can.
+    """
 
-    def generate(self, observation: Arrays, begin: int, prefix: int) -> np.ndarray:
-        """``prefix`` greedy tokens, padded to (1, R), from raw features (1, S, dim)."""
-        (cross_kv,) = self._sessions["prefill"].run(None, dict(observation))
+    def __init__(
+        self, graphs: Graphs, watch: Watch | None = None, true_types: bool = False
+    ) -> None:
+        needed = ("prefill", "step", "decode_full")
+        self._graphs: dict[str, Any] = {
+            name: _TrueGraph(graphs[name]) if true_types else _Graph(name, graphs[name], watch)
+            for name in needed
+        }
+        self._cache_shape = self._graphs["step"].inputs["self_kv"]
+        self.num_tokens: int = self._cache_shape[4]
+        self.features = list(self._graphs["prefill"].inputs)
+
+    def generate(
+        self, observation: Arrays, begin: int, prefix: int, forced: np.ndarray | None = None
+    ) -> np.ndarray:
+        """``prefix`` greedy tokens, padded to (1, R), from raw features (1, S, dim).
+
+        Each follows the ones before it, or those of ``forced`` (1, R) if they are given.
+        """
+        (cross_kv,) = self._graphs["prefill"].run(dict(observation))
         token = np.array([[begin]])
-        self_kv = np.zeros(self._step["self_kv"].shape, np.float32)
+        self_kv = np.zeros(self._cache_shape, np.float32)
         tokens = np.zeros((1, self.num_tokens), np.int64)
         for position in range(prefix):
             inputs = {"token": token, "position": np.array([position])}
             inputs |= {"cross_kv": cross_kv, "self_kv": self_kv}
-            token, self_kv = self._sessions["step"].run(None, inputs)
+            token, self_kv = self._graphs["step"].run(inputs)
             tokens[:, position] = token[0]
+            if forced is not None:
+                token = forced[:, position : position + 1]
         return tokens
 
     def decode(self, tokens: np.ndarray, prefix: int, observation: Arrays) -> np.ndarray:
         """The first ``prefix`` of tokens (1, R) to all actions (H, D) in rad."""
-        session = self._sessions["decode_full"]
+        graph = self._graphs["decode_full"]
         inputs = {"tokens": tokens, "prefix": np.array([prefix])}
-        if any(i.name == "command" for i in session.get_inputs()):
+        if "command" in graph.inputs:
             inputs["command"] = observation[COMMAND_KEY][:, -1]
-        return session.run(None, inputs)[0][0]
+        return graph.run(inputs)[0][0]
 
 
 @dataclass(frozen=True)
@@ -61,6 +84,52 @@ class GraphPolicy:
         batch = {key: observation[key][None].astype(np.float32) for key in self.model.features}
         tokens = self.model.generate(batch, self.begin, self.prefix)
         return self.model.decode(tokens, self.prefix, batch)
+
+
+class _Graph:
+    """One session; with ``watch``, the inputs of its large products are outputs too."""
+
+    def __init__(self, name: str, model: onnx.ModelProto, watch: Watch | None) -> None:
+        self._watch, self._taps = watch, _taps(name, model) if watch else {}
+        self._outputs = [output.name for output in model.graph.output]
+        self._session = _session(_tapped(model, self._taps) if watch else model)
+        self.inputs = {i.name: tuple(i.shape) for i in self._session.get_inputs()}
+
+    def run(self, inputs: Arrays) -> list[np.ndarray]:
+        names = [*self._outputs, *self._taps.values()]
+        values = self._session.run(names, inputs)
+        if self._watch is not None:
+            seen = values[len(self._outputs) :]
+            for layer, value in zip(self._taps, seen, strict=True):
+                self._watch(layer, value)
+        return values[: len(self._outputs)]
+
+
+class _TrueGraph:
+    """One graph in onnx's reference evaluator: slow, and exact in its types."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._evaluator = ReferenceEvaluator(model)
+        self.inputs = {
+            i.name: tuple(d.dim_value for d in i.type.tensor_type.shape.dim)
+            for i in model.graph.input
+        }
+
+    def run(self, inputs: Arrays) -> list[np.ndarray]:
+        return self._evaluator.run(None, dict(inputs))
+
+
+def _taps(name: str, model: onnx.ModelProto) -> dict[str, str]:
+    """The value that enters each large product, by layer."""
+    wanted, module = set(large_products(model)), module_of(name)
+    return {f"{module}/{n.name}": n.input[0] for n in model.graph.node if n.name in wanted}
+
+
+def _tapped(model: onnx.ModelProto, taps: Mapping[str, str]) -> onnx.ModelProto:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    copy.graph.output.extend(onnx.ValueInfoProto(name=value) for value in set(taps.values()))
+    return copy
 
 
 def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:

@@ -9,15 +9,17 @@ import pytest
 import torch
 from onnxruntime import InferenceSession
 
+from calibration.dynamic_int8 import dynamic_int8
 from calibration.encoder_graph import build_encode
 from calibration.export import export_bundle
 from calibration.graphs import build_graphs
-from calibration.quantize import large_products, quantize_int8
+from calibration.products import large_products
 from calibration.session import GraphModel, GraphPolicy
 from edge import bundle as bundles
 from models import checkpoint as checkpoints
 from models.checkpoint import Checkpoint
 from models.generation import act, generate, previous_command
+from tests.bundles import LOOSE
 from tests.unit.tiny_models import tiny_checkpoint, tiny_policy, tiny_tokenizer
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -58,27 +60,28 @@ def test_the_graphs_compute_what_torch_computes(variant: str) -> None:
 def test_what_lies_in_the_cache_after_the_position_is_ignored() -> None:
     checkpoint = tiny_checkpoint()
     model = GraphModel(build_graphs(checkpoint.tokenizer, checkpoint.policy, 4))
-    sessions = model._sessions
-    (cross_kv,) = sessions["prefill"].run(None, numpy(row(checkpoint, 0)))
+    graphs = model._graphs
+    (cross_kv,) = graphs["prefill"].run(numpy(row(checkpoint, 0)))
     outputs = []
     for filler in (0.0, 50.0):
         cache = np.full(tuple(checkpoint.policy.new_cache().shape), filler, np.float32)
         inputs = {"token": np.array([[60]]), "position": np.array([0]), "cross_kv": cross_kv}
-        outputs.append(sessions["step"].run(None, {**inputs, "self_kv": cache}))
+        outputs.append(graphs["step"].run({**inputs, "self_kv": cache}))
     assert outputs[0][0] == outputs[1][0]
     np.testing.assert_array_equal(outputs[0][1][..., 0, :], outputs[1][1][..., 0, :])
     np.testing.assert_array_equal(outputs[1][1][..., 1:, :], 50.0)
 
 
-def test_int8_quantizes_the_large_products_alone_and_stays_near() -> None:
+def test_dynamic_int8_quantizes_the_large_products_alone() -> None:
     policy, tokenizer = tiny_policy(dim=64, heads=2), tiny_tokenizer()
     model = build_graphs(tokenizer, policy, 4)["step"]
-    quantized = quantize_int8(model)
-    wanted = len(large_products(model))
-    assert wanted > 0
-    assert sum(n.op_type == "MatMulInteger" for n in quantized.graph.node) == wanted
+    wanted = large_products(model)
+    quantized = dynamic_int8(model, wanted)
+    assert len(wanted) > 0
+    assert sum(n.op_type == "MatMulInteger" for n in quantized.graph.node) == len(wanted)
     small = build_graphs(tokenizer, tiny_policy(), 4)["decode"]
-    assert quantize_int8(small) is small
+    assert large_products(small) == []
+    assert dynamic_int8(small, []) is small
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -112,13 +115,13 @@ def test_an_unclamped_decoder_leaves_the_range_that_a_clamped_one_keeps() -> Non
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export")
     checkpoints.save(folder / "checkpoint", tiny_checkpoint())
-    export_bundle(folder / "checkpoint", folder / "bundle")
+    export_bundle(folder / "checkpoint", folder / "bundle", bounds=LOOSE)
     return folder
 
 
 def test_an_exported_bundle_is_whole_and_says_how_near_it_is(exported: Path) -> None:
     bundle = bundles.load(exported / "bundle")
-    assert set(bundle.manifest.graphs) == {"fp32", "int8"}
+    assert set(bundle.manifest.graphs) == {"fp32", "fp16", "int8"}
     assert bundle.manifest.caches.self_ == (2, 2, 1, 2, 4, 8)
     assert bundle.manifest.tokenizer.trained_prefixes == (1, 2, 4)
     assert bundle.manifest.action.minimum == pytest.approx((-1.0, -2.0, 0.1))
@@ -129,7 +132,7 @@ def test_an_exported_bundle_is_whole_and_says_how_near_it_is(exported: Path) -> 
 
 
 def test_the_same_checkpoint_exports_to_the_same_bytes(exported: Path) -> None:
-    export_bundle(exported / "checkpoint", exported / "again")
+    export_bundle(exported / "checkpoint", exported / "again", bounds=LOOSE)
     digests = [bundles.load(exported / name).digest for name in ("bundle", "again")]
     assert digests[0] == digests[1]
 
@@ -147,10 +150,10 @@ def test_the_graphs_act_as_a_policy(exported: Path) -> None:
 def test_an_existing_bundle_is_only_replaced_on_request(exported: Path) -> None:
     with pytest.raises(FileExistsError, match="--force"):
         export_bundle(exported / "checkpoint", exported / "bundle")
-    export_bundle(exported / "checkpoint", exported / "bundle", overwrite=True)
+    export_bundle(exported / "checkpoint", exported / "bundle", overwrite=True, bounds=LOOSE)
 
 
 def test_an_unknown_precision_is_refused_with_the_known_ones(exported: Path) -> None:
-    with pytest.raises(ValueError, match="'fp8'; known: fp32, int8"):
+    with pytest.raises(ValueError, match="'fp8'; known: fp32, fp16, int8, int8-fp16, int8-dynamic"):
         export_bundle(exported / "checkpoint", exported / "new", precisions=("fp8",))
     assert not (exported / "new").exists()

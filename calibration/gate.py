@@ -1,0 +1,89 @@
+"""The gate: what a precision must keep of the trained model to be let into a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Figures = Mapping[str, Any]
+"""A row of the parity report: metric → prefix → value."""
+
+
+class GateError(ValueError):
+    """A precision is refused; the message names the figure, the bound and the worst layer."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Bounds on every trained prefix.
+
+    ``max_action_error_rad``: 99th percentile over joints and executed steps, at equal tokens.
+    ``min_token_agreement``: share of equal tokens, running free. ``max_success_drop``: against
+    FP32 on the same starts, in percentage points; looked at where episodes were run.
+    """
+
+    max_action_error_rad: float = 0.01
+    min_token_agreement: float = 0.97
+    max_success_drop: float = 2.0
+
+    def __post_init__(self) -> None:
+        for name, value, top in (
+            ("max_action_error_rad", self.max_action_error_rad, float("inf")),
+            ("min_token_agreement", self.min_token_agreement, 1.0),
+            ("max_success_drop", self.max_success_drop, 100.0),
+        ):
+            if not 0.0 <= value <= top:
+                raise ValueError(f"{name} is {value}; allowed are 0 to {top:g}")
+
+    def scaled(self, share: float) -> Bounds:
+        """Tighter ones, which leave only ``share`` of the error and of the disagreement."""
+        return Bounds(
+            self.max_action_error_rad * share,
+            1.0 - (1.0 - self.min_token_agreement) * share,
+            self.max_success_drop,
+        )
+
+
+def keeps_tokens(figures: Figures, bounds: Bounds) -> bool:
+    """Whether the tokens agree well enough at every prefix."""
+    return min(figures["token_agreement"].values()) >= bounds.min_token_agreement
+
+
+def keeps_actions(figures: Figures, bounds: Bounds) -> bool:
+    """Whether the actions are near enough at every prefix."""
+    errors = figures["action_error_rad"].values()
+    return max(error["p99"] for error in errors) <= bounds.max_action_error_rad
+
+
+def violations(figures: Figures, bounds: Bounds, baseline: Figures | None = None) -> list[str]:
+    """One line for each bound that a precision breaks, at the prefix where it breaks it most.
+
+    ``baseline``: closed loop of FP32 by prefix.
+    """
+    found = []
+    k, agreement = min(figures["token_agreement"].items(), key=lambda item: item[1])
+    if agreement < bounds.min_token_agreement:
+        found.append(
+            f"token agreement {agreement:.4f} at k = {k}, required {bounds.min_token_agreement:g}"
+        )
+    k, error = max(figures["action_error_rad"].items(), key=lambda item: item[1]["p99"])
+    if not error["p99"] <= bounds.max_action_error_rad:
+        found.append(
+            f"action error p99 {error['p99']:.3g} rad at k = {k}, "
+            f"allowed {bounds.max_action_error_rad:g}"
+        )
+    if baseline and "closed_loop" in figures:
+        found += _success_drop(figures["closed_loop"], baseline, bounds.max_success_drop)
+    return found
+
+
+def _success_drop(runs: Figures, baseline: Figures, allowed: float) -> list[str]:
+    drops = {
+        k: 100.0 * (baseline[k]["successes"] - run["successes"]) / run["episodes"]
+        for k, run in runs.items()
+    }
+    k, drop = max(drops.items(), key=lambda item: item[1])
+    if drop <= allowed:
+        return []
+    return [f"success drops by {drop:.1f} points at k = {k}, allowed {allowed:g}"]
