@@ -23,7 +23,10 @@ class Config:
     def __init__(self, root: Any) -> None:
         """``root`` is what the unpickler built; raises OfficialCheckpointError if it is no tree."""
         self._left = MAX_NODES
-        self._root = self._plain(root)
+        try:
+            self._root = self._plain(root)
+        except RecursionError as error:
+            raise OfficialCheckpointError("cfg is nested without end") from error
 
     def get(self, path: str, default: Any = None) -> Any:
         """The value at ``path``, references resolved; ``default`` where there is none."""

@@ -28,8 +28,13 @@ class ConfigNode:
 
     __slots__ = ("state",)
 
-    def __init__(self) -> None:
-        self.state: dict[str, Any] = {}
+    state: dict[str, Any]
+
+    def __new__(cls) -> ConfigNode:
+        """Unpickling does not come by ``__init__``."""
+        node = super().__new__(cls)
+        node.state = {}
+        return node
 
     def __setstate__(self, state: object) -> None:
         if isinstance(state, dict):

@@ -172,6 +172,13 @@ def test_a_configuration_that_unfolds_without_end_is_refused(tmp_path: Path) -> 
     assert "more than 100000 nodes" in complaint(tmp_path / "f.ckpt")
 
 
+def test_a_configuration_that_holds_itself_is_refused(tmp_path: Path) -> None:
+    cfg: dict[str, Any] = {}
+    cfg["self"] = [cfg]
+    torch.save({"cfg": cfg, "state_dicts": {}}, tmp_path / "f.ckpt")
+    assert "cfg is nested without end" in complaint(tmp_path / "f.ckpt")
+
+
 def test_a_compressed_archive_is_refused_before_it_is_unpacked(whole: Path) -> None:
     rewritten(whole, lambda content: content, zipfile.ZIP_DEFLATED)
     assert "is compressed" in complaint(whole)
