@@ -84,6 +84,7 @@ def test_a_planner_that_adapts_keeps_its_deadline_where_a_fixed_one_stops_the_ar
     assert anytime.success
     assert not any(anytime.late)
     assert set(anytime.prefixes) == {2}  # 20 + 2 · 40 + 50 ms
+    assert set(anytime.plan_us) == {150_000.0}
     assert anytime.stopped_s == 0.0
     assert all(fixed.late)
     assert set(fixed.prefixes) == {8}

@@ -71,7 +71,7 @@ def bench_anytime(
         "device": device_facts(),
         "slowdown": setup.slowdown,
         "note": _note(setup.slowdown),
-        "plan_us": {"1": first_ns / NS_PER_US, str(tokens): profile.plan_ns / NS_PER_US},
+        "profile_us": {"1": first_ns / NS_PER_US, str(tokens): profile.plan_ns / NS_PER_US},
         "tokens": tokens,
         "rows": [
             _row(policy, budget, outcomes[index :: len(points)])
@@ -146,6 +146,7 @@ def _row(policy: str, budget_us: int, outcomes: Sequence[Outcome]) -> dict[str, 
     successes = sum(outcome.success for outcome in outcomes)
     prefixes = _joined(outcome.prefixes for outcome in outcomes)
     late = _joined(outcome.late for outcome in outcomes)
+    plan_us = _joined(outcome.plan_us for outcome in outcomes)
     return {
         "budget_us": budget_us,
         "policy": policy,
@@ -155,6 +156,7 @@ def _row(policy: str, budget_us: int, outcomes: Sequence[Outcome]) -> dict[str, 
         "mean_k": round(float(np.mean(prefixes)), 3) if prefixes else None,
         "late_share": round(float(np.mean(late)), 4) if late else None,
         "plans": len(late),
+        "plan_us_p50": round(float(np.median(plan_us)), 1) if plan_us else None,
         "seconds": round(float(np.mean([outcome.seconds for outcome in outcomes])), 3),
         "stopped_s": round(float(np.mean([outcome.stopped_s for outcome in outcomes])), 3),
     }

@@ -18,7 +18,7 @@ def print_anytime(report: dict[str, Any]) -> None:
     )
     table.add_column("budget, ms", justify="right")
     table.add_column("policy", no_wrap=True)
-    for heading in ("success (95 %)", "mean k", "late", "episode, s", "stopped, s"):
+    for heading in ("success (95 %)", "mean k", "plan, ms", "late", "episode, s", "stopped, s"):
         table.add_column(heading, justify="right", no_wrap=True)
     rows = report["rows"]
     for row, following in zip(rows, [*rows[1:], None], strict=True):
@@ -28,6 +28,7 @@ def print_anytime(report: dict[str, Any]) -> None:
             row["policy"],
             f"{row['success']:.2f} ({low:.2f} to {high:.2f})",
             "-" if row["mean_k"] is None else f"{row['mean_k']:.2f}",
+            "-" if row["plan_us_p50"] is None else f"{row['plan_us_p50'] / 1000:.3g}",
             "-" if row["late_share"] is None else f"{row['late_share']:.1%}",
             f"{row['seconds']:.2f}",
             f"{row['stopped_s']:.2f}",
@@ -37,5 +38,5 @@ def print_anytime(report: dict[str, Any]) -> None:
 
 
 def _caption(report: dict[str, Any]) -> str:
-    plans = " · ".join(f"k = {k} takes {us / 1000:.3g} ms" for k, us in report["plan_us"].items())
-    return f"{report['note']} · {plans} · {min(row['episodes'] for row in report['rows'])} episodes"
+    plans = " · ".join(f"k = {k}: {us / 1000:.3g} ms" for k, us in report["profile_us"].items())
+    return f"{report['note']} · profiled plans: {plans} · {min(row['episodes'] for row in report['rows'])} episodes"

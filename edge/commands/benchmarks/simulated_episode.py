@@ -47,13 +47,14 @@ PLANNERS: dict[str, type[Planner]] = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One episode: whether and when it succeeded, every plan's prefix and lateness, and how long
-    the arm stood still or slowed down after its first motion."""
+    """One episode: whether and when it succeeded; of every plan its prefix, lateness and duration;
+    and how long the arm stood still or slowed down after its first motion."""
 
     success: bool
     seconds: float
     prefixes: tuple[int, ...]
     late: tuple[bool, ...]
+    plan_us: tuple[float, ...]
     stopped_s: float
 
 
@@ -126,6 +127,9 @@ class Stage:
             seconds=(tick + 1) * self._tick_ns / NS_PER_S,
             prefixes=tuple(int(plan["prefix"]) for plan in plans),
             late=tuple(bool(plan["late"]) for plan in plans),
+            plan_us=tuple(
+                float(plan["published_ns"] - plan["started_ns"]) / NS_PER_US for plan in plans
+            ),
             stopped_s=stopped * self._tick_ns / NS_PER_S,
         )
 

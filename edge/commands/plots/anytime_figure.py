@@ -65,11 +65,11 @@ def _label(figure: Any, report: dict[str, Any], panels: tuple[Any, Any, Any]) ->
     prefix.set_title("mean prefix length")
     prefix.set(ylim=(0, tokens + 0.6), xscale="log", xlabel="budget from observation to chunk, ms")
     for axes in panels:
-        for k, plan_us in report["plan_us"].items():
+        for k, plan_us in report["profile_us"].items():
             axes.axvline(plan_us / 1000, color=style.FAINT, linewidth=0.8, linestyle=(0, (2, 2)))
             if axes is prefix:
                 axes.annotate(
-                    f"k = {k} takes so long",
+                    f"k = {k}, as profiled",
                     (plan_us / 1000, 0.4),
                     fontsize=7,
                     color=style.NOTE,
