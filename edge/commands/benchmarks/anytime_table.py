@@ -39,4 +39,5 @@ def print_anytime(report: dict[str, Any]) -> None:
 
 def _caption(report: dict[str, Any]) -> str:
     plans = " · ".join(f"k = {k}: {us / 1000:.3g} ms" for k, us in report["profile_us"].items())
-    return f"{report['note']} · profiled plans: {plans} · {min(row['episodes'] for row in report['rows'])} episodes"
+    episodes = min(row["episodes"] for row in report["rows"])
+    return f"{report['note']} · profiled plans: {plans} · {episodes} episodes a row"
