@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper, version_converter
 
 EXACT_PRODUCTS = ("features", "memory.keys", "memory.values", "head", "actions")
 """Products next to the observation, the choice of a token, and the actions: FP16 has a step of
@@ -19,13 +19,13 @@ EXACT_PRODUCTS = ("features", "memory.keys", "memory.values", "head", "actions")
 CACHES = ("cross_kv", "self_kv")
 """Inputs that become FP16 at once; the others carry raw units and do so where they are used."""
 
-LARGEST = 32768.0
+LARGEST = 32000.0
 """Constants are clipped to half the range, so that masked scores stay finite."""
 
-_WIDE = ("Pow", "ReduceMean", "Sqrt")  # always FP32
+_WIDE = ("LayerNormalization", "Pow", "ReduceMean", "Sqrt")  # always FP32
 _WIDE_WITH_ANY = ("Concat", "Div")  # FP32 if any operand is
 _WIDE_WITH_ALL = ("Add", "ArgMax", "Max", "Min", "Mul", "Reshape", "Slice", "Split", "Transpose")
-_OPSET = {"QuantizeLinear": 19, "DequantizeLinear": 19}  # before, their steps were FP32 only
+_QUANTIZED_OPSET = 19  # before, the steps of QuantizeLinear and DequantizeLinear were FP32 only
 
 
 def float16(model: onnx.ModelProto, exact: Collection[str] = EXACT_PRODUCTS) -> onnx.ModelProto:
@@ -33,6 +33,8 @@ def float16(model: onnx.ModelProto, exact: Collection[str] = EXACT_PRODUCTS) -> 
 
     What only moves or shifts an FP32 value stays FP32 too: a bias, a clamp, a choice.
     """
+    if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+        model = version_converter.convert_version(model, _QUANTIZED_OPSET)
     return _Narrowing(model, exact).run()
 
 
@@ -132,15 +134,11 @@ class _Narrowing:
         graph = helper.make_graph(
             self._nodes, old.name, old.input, old.output, list(self._kept.values())
         )
-        opset = max(
-            [self._model.opset_import[0].version]
-            + [_OPSET.get(node.op_type, 0) for node in self._nodes]
-        )
         model = helper.make_model(
             graph,
             producer_name=self._model.producer_name,
-            opset_imports=[helper.make_opsetid("", opset)],
+            opset_imports=self._model.opset_import,
+            ir_version=self._model.ir_version,
         )
-        model.ir_version = max(self._model.ir_version, 9 if opset >= 19 else 0)
         onnx.checker.check_model(model, full_check=True)
         return model

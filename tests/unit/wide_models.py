@@ -1,0 +1,33 @@
+"""An untrained pair just wide enough to have layers that are worth quantizing."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from calibration.graphs import build_graphs
+from calibration.observations import Observations
+from calibration.products import Graphs
+from models.checkpoint import Checkpoint
+from tests.unit.tiny_models import observations, tiny_checkpoint, tiny_policy, tiny_tokenizer
+
+EXAMPLES = 24
+
+
+@cache
+def wide_checkpoint() -> Checkpoint:
+    """Two layers of 64 in the policy and two in the decoder, 24 random observations."""
+    tokenizer = tiny_tokenizer(dim=64, head_dim=32)
+    policy = tiny_policy(dim=64)
+    return Checkpoint(tokenizer, policy, tiny_checkpoint().facts, observations(EXAMPLES))
+
+
+@cache
+def wide_graphs() -> Graphs:
+    """Its FP32 graphs."""
+    checkpoint = wide_checkpoint()
+    return build_graphs(checkpoint.tokenizer, checkpoint.policy, 4)
+
+
+def examples() -> Observations:
+    """Its observations as arrays."""
+    return {key: value.numpy() for key, value in wide_checkpoint().examples.items()}
