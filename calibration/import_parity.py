@@ -27,7 +27,7 @@ Graphs = Mapping[str, onnx.ModelProto]
 
 
 def policy_parity(tokenizer: OATTokenizer, policy: OATPolicy, graphs: Graphs) -> dict[str, Any]:
-    """Share of equal token prefixes and errors of decoded actions, both by k."""
+    """Share of equal tokens among the first k and errors of decoded actions, both by k."""
     examples = _observations(policy, SAMPLES)
     wanted = generate(policy, examples, policy.config.num_tokens).numpy()
     model, begin = GraphModel(graphs), policy.config.bos
@@ -35,10 +35,10 @@ def policy_parity(tokenizer: OATTokenizer, policy: OATPolicy, graphs: Graphs) ->
         {key: value[i : i + 1].numpy() for key, value in examples.items()} for i in range(SAMPLES)
     ]
     tokens = np.concatenate([model.generate(row, begin, model.num_tokens) for row in rows])
-    equal = (tokens == wanted).cumprod(1).mean(0)  # (R,)
+    equal = tokens == wanted  # (N, R)
     config = tokenizer.config
     prefixes = trained_prefixes(config.num_tokens, config.nested_dropout)
-    agreement = {str(k): round(float(equal[k - 1]), 4) for k in prefixes}
+    agreement = {str(k): round(float(equal[:, :k].mean()), 4) for k in prefixes}
     return {
         "observations": SAMPLES,
         "precisions": {

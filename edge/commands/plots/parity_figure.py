@@ -41,7 +41,7 @@ def draw_parity_figure(rows: list[dict[str, Any]], title: str) -> Figure:
         _line(agreement, own, AGREEMENT, **look, **mark, label=precision)
     _dress(error, rows, "action error against torch, rad: p99, and dashed the largest")
     error.set_yscale("log")
-    _dress(agreement, rows, "share of observations whose first k tokens are torch's")
+    _dress(agreement, rows, "share of the first k tokens that are torch's")
     agreement.margins(y=0.12)
     agreement.ticklabel_format(axis="y", useOffset=False)
     agreement.legend(loc="best")
