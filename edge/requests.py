@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from edge.bundle import Manifest
@@ -16,6 +18,14 @@ from edge.shared_memory import Mailbox, Record
 from firmware_bridge.messages import Float64Array
 
 NOTICE_NS = 40 * NS_PER_MS  # notice of a first request: enough for a rehearsal
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where and when an open plan starts: the command, shape (joints,), at its observation."""
+
+    observed_ns: int
+    command_rad: Float64Array
 
 
 class PlanRequests:
@@ -43,7 +53,7 @@ class PlanRequests:
         self._first_ns = 0
         self._deadline_ns = 0
         self._waiting = False
-        self._starts: dict[int, Float64Array] = {}
+        self._starts: dict[int, Start] = {}
 
     def void(self) -> None:
         """Motion stopped: no plan asked for before this moment may be followed."""
@@ -84,7 +94,7 @@ class PlanRequests:
         if stop is not None:
             return stop
         self._plan += 1
-        self._starts[self._plan] = command_rad.copy()
+        self._starts[self._plan] = Start(now_ns, command_rad.copy())
         self._starts.pop(self._plan - self._open_plans, None)  # its horizon is over
         self._deadline_ns = now_ns + self._budget_ns
         self._waiting = True
@@ -104,8 +114,8 @@ class PlanRequests:
         record = self._chunks.take()
         if record is None or int(record["epoch"]) != self._epoch:
             return None
-        plan = int(record["plan"])
-        if plan not in self._starts:
+        plan, observed_ns = int(record["plan"]), int(record["observed_ns"])
+        if plan not in self._starts or self._starts[plan].observed_ns != observed_ns:
             return None
         chunk = self._motion(plan, record)
         if now_ns >= chunk.end_ns:
@@ -116,5 +126,5 @@ class PlanRequests:
 
     def _motion(self, plan: int, record: Record) -> Chunk:
         actions = record["actions"][: int(record["valid"])].astype(np.float64)
-        knots = np.vstack([self._starts[plan], actions])
+        knots = np.vstack([self._starts[plan].command_rad, actions])
         return Chunk(plan, int(record["observed_ns"]), self._step_ns, int(record["prefix"]), knots)

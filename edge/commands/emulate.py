@@ -51,7 +51,6 @@ def emulate(
     except BridgeError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(1) from error
-    print(emulation.address, flush=True)
     _serve(emulation)
 
 
@@ -71,7 +70,7 @@ def _viperx_plant() -> Plant:
 
 
 def _serve(emulation: Emulation) -> None:
-    """Run until SIGTERM or SIGINT; the port goes with it."""
+    """Say where, and run until SIGTERM or SIGINT; the port goes with it."""
     stopped = False
 
     def stop(*_: object) -> None:
@@ -80,6 +79,7 @@ def _serve(emulation: Emulation) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    print(emulation.address, flush=True)  # from here on it may be told to stop
     try:
         while not stopped:
             emulation.run_until(time.monotonic_ns() + TURN_NS)

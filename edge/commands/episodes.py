@@ -166,9 +166,12 @@ class EpisodeRun:
         """A planner that hangs is ended, to be started anew; a stopped robot ends the run."""
         if self._tick is not None and int(self._tick["rung"]) not in STANDSTILL:
             self._moving_ns = now_ns
+        waits = self._reason() == NO_CHUNK
+        if waits and not self._supervisor.planner.ready:
+            self._moving_ns = now_ns  # it is starting: only one that is ready can hang
         held_s = (now_ns - self._moving_ns) / NS_PER_S
-        if self._reason() == NO_CHUNK:
-            if held_s > HUNG_S and self._supervisor.planner.ready:
+        if waits:
+            if held_s > HUNG_S:
                 self._event("planner", f"ended: no chunk for {HUNG_S:g} s")
                 self._supervisor.planner.kill()
                 self._moving_ns = now_ns

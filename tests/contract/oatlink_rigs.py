@@ -33,6 +33,7 @@ class OatlinkRig:
     """The core as a program, between two pseudo-terminals."""
 
     has_watchdog = True
+    can_vanish = True
     resolution_rad = RAD_PER_TICK
     target = "host"
     tool = "make"

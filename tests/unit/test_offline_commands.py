@@ -15,7 +15,6 @@ from edge import bundle as bundles
 from edge.commands.main import app
 from edge.errors import BundleError, RunError, UsageError
 from tests.bundles import tiny_bundle
-from tests.needs import require_path
 from tests.unit.test_official_import import make_pair
 from tests.unit.tiny_models import observations, tiny_checkpoint
 
@@ -43,7 +42,9 @@ def npz(path: Path, **arrays: Any) -> Path:
 
 
 def test_the_official_outputs_are_reproduced_through_the_commands(tmp_path: Path) -> None:
-    folder = require_path(OFFICIAL)
+    if not OFFICIAL.is_dir():
+        pytest.skip("no official checkpoints beside this checkout; the tests make their own, too")
+    folder = OFFICIAL
     expected, bundle, out = load(folder / "expected.npz"), tmp_path / "b", tmp_path / "out.npz"
     files = ("--tokenizer", folder / "tokenizer.ckpt", "--policy", folder / "policy.ckpt")
     oat("import-oat", *files, "--out", bundle)

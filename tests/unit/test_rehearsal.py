@@ -51,7 +51,7 @@ def test_a_refusal_prints_the_report_and_raises_the_reason(
 ) -> None:
     robot, loaded = refused()
     monkeypatch.setattr(dry_run, "find_bundle", Path)
-    monkeypatch.setattr(dry_run.bundle, "load", lambda _path: loaded)
+    monkeypatch.setattr(dry_run, "load_admitted", lambda _path, _policy: loaded)
     with pytest.raises(RunError, match="cannot hold"):
         dry_run.dry_run(robot, "any", as_json=False)
     printed = capsys.readouterr().out
