@@ -57,6 +57,7 @@ class Pilot:
         self._reference = np.zeros(len(robot.joints))
         self._rung = Rung.DISENGAGED
         self._reason = ""
+        self._may_plan = False
 
     @property
     def may_end(self) -> bool:
@@ -66,15 +67,26 @@ class Pilot:
     def decide(self, reading: Reading, now_ns: int) -> SafeSetpoint | None:
         """This tick's setpoint; None where nothing may be sent."""
         self._operator.listen()
+        self._may_plan = False
         stop = self._sensing.update(reading, self._filter.position_rad, now_ns)
         if stop is None and self._obey(reading, now_ns):
             return None  # torque is on and the goal is where the joints are: no setpoint yet
         stop = stop or self._operator.lease(now_ns) or self._check_tracking(reading)
-        if stop is None:
-            self._ask_for_plan(now_ns)
         self._take_chunk(now_ns)
         self._change_rung(stop, now_ns)
+        self._may_plan = stop is None
         return self._move(now_ns)
+
+    def ask_for_plan(self, now_ns: int) -> None:
+        """Ask when a plan is due; not while slowing down, for that plan would be void.
+
+        Called after the setpoint went out: the planned motion starts from it, and the planner does
+        not compete with the rest of the tick.
+        """
+        if not self._may_plan or self._mode is not Mode.POLICY or self._rung is Rung.DECELERATE:
+            return
+        if self._requests.due(self._follower.chunk, now_ns):
+            self._requests.ask(self._sensing, self._filter.position_rad, now_ns)
 
     def describe(self, tick: Record, now_ns: int) -> None:
         """Write what was decided into a tick's record."""
@@ -137,16 +149,6 @@ class Pilot:
         if self._follower.chunk is None:
             self._requests.begin(chunk.plan)
         self._follower.accept(chunk, now_ns)
-
-    def _ask_for_plan(self, now_ns: int) -> None:
-        """Ask when a plan is due, first of all: the planner works while this tick goes on.
-
-        Not while slowing down, for that plan would be void.
-        """
-        if self._mode is not Mode.POLICY or self._rung is Rung.DECELERATE:
-            return
-        if self._requests.due(self._follower.chunk, now_ns):
-            self._requests.ask(self._sensing, self._filter.position_rad, now_ns)
 
     def _change_rung(self, stop: Stop | None, now_ns: int) -> None:
         before = self._rung

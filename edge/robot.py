@@ -129,7 +129,7 @@ class ServoRates(RealTime):
 
 
 class PlannerRates(RealTime):
-    """The planner. ``budget_us``: time from an observation to its chunk.
+    """The planner. ``budget_us``: time from the hand-over of an observation to its chunk.
 
     ``miss_target``: share of plans that may come later.
     """

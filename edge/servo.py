@@ -1,7 +1,8 @@
 """The servo: one fixed-rate loop from joint state to joint setpoint. It owns the bus.
 
 It runs in a process of its own, makes no inference, and outlives the planner. Every tick is
-read → decide → write → publish; only this loop reads the clock. A late tick names its slow stage.
+read → decide → write → ask → publish; only this loop reads the clock. A late tick names its slow
+stage.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class Servo:
         decided_ns = time.monotonic_ns()
         self._write(setpoint)
         written_ns = time.monotonic_ns()
+        self._pilot.ask_for_plan(written_ns)
         self._time_stages(due_ns, started_ns, read_ns, decided_ns, written_ns)
         self._publish(reading, setpoint, written_ns)
 

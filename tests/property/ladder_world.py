@@ -160,6 +160,7 @@ class World:
         self._feed()
         reading = self._read()
         setpoint = self.pilot.decide(reading, self.now_ns)
+        self.pilot.ask_for_plan(self.now_ns)
         self.enabled, self._bus.enabled = self._bus.enabled, 0
         if setpoint is not None and self._now("device refuses"):
             self.pilot.release("the device's watchdog has stopped it")

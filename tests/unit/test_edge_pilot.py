@@ -76,6 +76,7 @@ class Story(Desk):
             self.planner(request)
         reading = self.sensing.read()
         setpoint = self.pilot.decide(reading, self.now_ns)
+        self.pilot.ask_for_plan(self.now_ns)
         if setpoint is not None and not self.blocked:
             self.bus.write_setpoints(setpoint)
         tick = np.zeros((), tick_dtype(2))

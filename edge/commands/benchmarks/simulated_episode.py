@@ -141,6 +141,7 @@ class Stage:
         self._control["heartbeat_ns"] = now_ns
         self._channels.control.post(self._control)
         setpoint = self._pilot.decide(self._sensing.read(), now_ns)
+        self._pilot.ask_for_plan(now_ns)
         if setpoint is not None:
             self._arm.write_setpoints(setpoint)
         self._planner.work(now_ns)
