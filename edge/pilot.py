@@ -72,6 +72,8 @@ class Pilot:
         if stop is None and self._obey(reading, now_ns):
             return None  # torque is on and the goal is where the joints are: no setpoint yet
         stop = stop or self._operator.lease(now_ns) or self._check_tracking(reading)
+        if stop is None and self._plan_is_due(now_ns):
+            self._requests.give_notice(now_ns)
         self._take_chunk(now_ns)
         self._change_rung(stop, now_ns)
         self._may_plan = stop is None
@@ -83,10 +85,13 @@ class Pilot:
         Called after the setpoint went out: the planned motion starts from it, and the planner does
         not compete with the rest of the tick.
         """
-        if not self._may_plan or self._mode is not Mode.POLICY or self._rung is Rung.DECELERATE:
-            return
-        if self._requests.due(self._follower.chunk, now_ns):
+        if self._may_plan and self._plan_is_due(now_ns):
             self._requests.ask(self._sensing, self._filter.position_rad, now_ns)
+
+    def _plan_is_due(self, now_ns: int) -> bool:
+        if self._mode is not Mode.POLICY or self._rung is Rung.DECELERATE:
+            return False
+        return self._requests.due(self._follower.chunk, now_ns)
 
     def describe(self, tick: Record, now_ns: int) -> None:
         """Write what was decided into a tick's record."""

@@ -8,7 +8,8 @@ lives on if the next chunk does not come.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import repeat
 
 import numpy as np
 
@@ -24,7 +25,6 @@ from edge.throttling import FREE, Throttle
 
 REHEARSAL_LEAD_NS = NS_PER_MS  # a rehearsal has its whole plan behind it so long before
 REHEARSAL_SPREAD = 1.5  # and may take so much longer than usual
-HUSH_NS = 300_000  # so long before the request nothing is begun any more
 LOOK_OUT_NS = 3 * NS_PER_MS  # how long an expected request is looked out for
 
 
@@ -157,19 +157,23 @@ class Planner:
         for _ in range(self._tokens):
             self._engine.next_token()
         self._engine.decode_full(self._tokens)
-        request = None
-        while request is None and self._clock() < expected_ns + LOOK_OUT_NS:
-            if self._clock() < expected_ns - self._shortest_plan_ns() - HUSH_NS:
-                self._run_shortest_plan()
+        stages = self._stay_warm()
+        while self._clock() < expected_ns + LOOK_OUT_NS:
             request = self._channels.request.take()
-        return request
+            if request is None:
+                next(stages)
+            elif int(request["plan"]):
+                return request
+            else:
+                stages = repeat(None)  # it is about to come: begin nothing any more
+        return None
 
-    def _shortest_plan_ns(self) -> int:
-        profile = self._model.profile
-        shortest_ns = profile.prefill_ns + profile.token_ns[0] + profile.decode_ns
-        return round(self._model.factor * shortest_ns)
-
-    def _run_shortest_plan(self) -> None:
-        self._engine.prefill(self._features)
-        self._engine.next_token()
-        self._engine.decode(1)
+    def _stay_warm(self) -> Iterator[None]:
+        """The stages of a shortest plan in turn, one at each step, without end."""
+        while True:
+            self._engine.prefill(self._features)
+            yield
+            self._engine.next_token()
+            yield
+            self._engine.decode(1)
+            yield

@@ -73,6 +73,12 @@ class PlanRequests:
         self._record["observed_ns"] = self._first_ns
         self._post()
 
+    def give_notice(self, now_ns: int) -> None:
+        """Tell a planner that is looking out that the request comes at the end of this tick."""
+        self._record["plan"] = 0
+        self._record["observed_ns"] = now_ns
+        self._requests.post(self._record)
+
     def overdue(self, now_ns: int) -> bool:
         """Whether the chunk that was asked for has missed its deadline."""
         return self._waiting and now_ns > self._deadline_ns
