@@ -11,7 +11,7 @@ from edge.engines import Engine, build_engine, resolve
 from edge.engines.coarse_table import with_coarse_table
 from edge.latency import LatencyModel, Profile
 from edge.planner import Planner
-from edge.process import make_real_time, ready
+from edge.process import is_orphaned, make_real_time, ready
 from edge.profiles import ProfileKey, find_profile
 from edge.profiling import measure
 from edge.rates import NS_PER_MS
@@ -42,7 +42,7 @@ def run(session: Session) -> None:
     poll = select.poll()
     poll.register(bell.descriptor, select.POLLIN)
     ready(session, "planner")
-    while session.directory.exists():
+    while not is_orphaned(session):
         pause_ms = _pause_ms(planner.rehearsal_ns)
         if poll.poll(pause_ms):
             bell.silence()

@@ -6,6 +6,7 @@ A process that fails leaves its one line of reason in ``NAME.failure`` and ends 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ from edge.session import Session
 from firmware_bridge.errors import BridgeError
 
 Body = Callable[[Session], None]
+
+_PARENT = os.getppid()  # the supervisor; another one adopts those it leaves behind
 
 # What each process imports stays out of the others: the servo knows no inference, nobody but the
 # plant knows a simulator.
@@ -46,6 +49,11 @@ def make_real_time(session: Session, name: str, settings: RealTime) -> None:
     """Real-time set-up of this process; what the kernel refuses goes to its warnings file."""
     warnings = configure(settings)
     session.file(f"{name}.warnings").write_text("\n".join(warnings), encoding="utf-8")
+
+
+def is_orphaned(session: Session) -> bool:
+    """Whether the run is over: its directory is gone, or the supervisor that started us is."""
+    return os.getppid() != _PARENT or not session.directory.exists()
 
 
 def ready(session: Session, name: str) -> None:

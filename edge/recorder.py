@@ -21,6 +21,7 @@ from edge.records import plan_dtype, tick_dtype
 from edge.session import Session
 from edge.shared_memory import Record
 
+CHUNK_BYTES = 128 * 1024  # under a second of a run: what a killed supervisor may lose
 TICK_TOPIC, PLAN_TOPIC, EVENT_TOPIC = "/servo/tick", "/planner/plan", "/event"
 
 
@@ -35,7 +36,7 @@ class Recorder:
             self._file = path.open("xb")
         except OSError as error:
             raise RunError(f"log {path}: {error.strerror}") from error
-        self._writer = Writer(self._file, compression=CompressionType.NONE)
+        self._writer = Writer(self._file, CHUNK_BYTES, CompressionType.NONE)
         self._writer.start(profile="", library="oat-edge")
         self._offset_ns = time.time_ns() - time.monotonic_ns()
         self._sequence = 0

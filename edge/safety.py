@@ -167,7 +167,9 @@ class SafetyFilter:
         self._window[:-1] = self._window[1:]
         self._window[-1] = self._pursuer_rad
         self.position_rad[:] = self._pursuer_rad if self.at_rest else self._window.mean(axis=0)
-        return SafeSetpoint(stamp_ns, self.position_rad.copy())
+        position_rad = self.position_rad.copy()
+        position_rad.setflags(write=False)  # nobody makes it another one
+        return SafeSetpoint(stamp_ns, position_rad)
 
     def _room(self, direction: int) -> Float64Array:
         """Fastest velocity towards a limit from which the joint still stops in front of it.

@@ -24,10 +24,11 @@ from firmware_bridge.bus import JointBus
 def run(session: Session) -> None:
     """Run the loop to its end. The bus is opened with torque off and closed as it then stands."""
     manifest, _ = bundle.read_manifest(session.bundle)
-    trackers = open_trackers(session.robot, manifest)
     bus = build_bus(session.robot)
     bus.open()
+    trackers: list[TrackerSocket] = []
     try:
+        trackers += open_trackers(session.robot, manifest)
         servo = assemble(session, manifest, bus, trackers)
         make_real_time(session, "servo", session.robot.servo)
         ready(session, "servo")

@@ -35,6 +35,15 @@ def encode(stamp_ns: int, values: Float32Array) -> bytes:
     return _STAMP.pack(stamp_ns) + values.astype("<f4").tobytes()
 
 
+def _has_listener(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
 class TrackerSocket:
     """Receives one feature; drops datagrams of another length and counts them in ``malformed``."""
 
@@ -46,7 +55,8 @@ class TrackerSocket:
         self._length = _STAMP.size + 4 * size
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
-            path.unlink(missing_ok=True)
+            if path.is_socket() and not _has_listener(path):
+                path.unlink()  # left over by a run that was killed
             self._socket.bind(str(path))
         except OSError as error:
             self._socket.close()

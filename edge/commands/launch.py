@@ -30,6 +30,7 @@ from edge.shared_memory import Mailbox
 from edge.signature import load_admitted
 from edge.supervisor import Supervisor
 from edge.wire_times import check_wire
+from models.tasks import TASK_NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ def launch(robot: Robot, bundle_name: str, options: RunOptions) -> dict[str, Any
     manifest = load_admitted(path, robot.bundle_policy).manifest
     check_fit(robot, manifest, path)
     check_wire(robot)
+    _check_options(robot, manifest, options)
     if not robot.emulated and not options.engage:
         raise UsageError(f"robot {robot.name} has real ports: say --engage to let the arm move")
     log = options.log or Path("runs") / time.strftime(f"{robot.name}-%Y%m%d-%H%M%S.mcap")
@@ -74,6 +76,16 @@ def launch(robot: Robot, bundle_name: str, options: RunOptions) -> dict[str, Any
             supervisor.stop()
             run.drain()
     return run.report.summary() | {"seed": options.seed, "log": str(log)}
+
+
+def _check_options(robot: Robot, manifest: Manifest, options: RunOptions) -> None:
+    """Refuse what cannot be run. Raises UsageError naming the value and what is allowed."""
+    tokens = manifest.tokenizer.tokens
+    if options.max_prefix is not None and options.max_prefix > tokens:
+        raise UsageError(f"--max-prefix is {options.max_prefix}, allowed is 1 to {tokens}")
+    if robot.emulated and robot.plant not in TASK_NAMES:
+        have = ", ".join(TASK_NAMES)
+        raise UsageError(f"robot {robot.name}: plant is {robot.plant!r}, allowed are {have}")
 
 
 def resolve_ports(robot: Robot, directory: Path) -> Robot:
@@ -140,11 +152,13 @@ def _interruptible() -> Iterator[None]:
     def interrupt(_signal: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, interrupt)
+    asked_to_end = (signal.SIGTERM, signal.SIGHUP)
+    previous = [signal.signal(number, interrupt) for number in asked_to_end]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in zip(asked_to_end, previous, strict=True):
+            signal.signal(number, handler)
 
 
 def _warn(supervisor: Supervisor) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.commands.plant_records import PLACE, TRUTH
-from edge.process import make_real_time, ready
+from edge.process import is_orphaned, make_real_time, ready
 from edge.rates import SUCCESS_HZ, TRACKER_HZ, period_ns
 from edge.robot import Bus, RealTime
 from edge.session import Session
@@ -78,7 +78,7 @@ class Stage:
         ready(self._session, "plant")
         now_ns = time.monotonic_ns()
         track_ns, judge_ns = now_ns, now_ns
-        while self._session.directory.exists():
+        while not is_orphaned(self._session):
             self._robot.run_until(min(track_ns, judge_ns))
             if time.monotonic_ns() >= track_ns:
                 self._send_pose()

@@ -16,7 +16,9 @@ def run(
     robot: Annotated[str, typer.Argument(help="A built-in robot, or the path of a robot.yaml.")],
     episodes: Annotated[int, typer.Option(min=1, max=100_000)] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the cube's poses.")] = 0,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Longest episode.")] = DEFAULT_EPISODE_S,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, max=86_400, help="Longest episode.")
+    ] = DEFAULT_EPISODE_S,
     budget_us: Annotated[
         int | None, typer.Option(help="Time from an observation to its chunk.")
     ] = None,

@@ -15,6 +15,8 @@ class StatusFile:
 
     def __init__(self, path: Path) -> None:
         """Raises UsageError that names the path if its directory is missing."""
+        if path.is_dir():
+            raise UsageError(f"--status-file {path}: is a directory, allowed is a file")
         if not path.parent.is_dir():
             raise UsageError(f"--status-file {path}: no directory {path.parent}")
         self._path = path

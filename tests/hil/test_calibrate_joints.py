@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,12 +92,17 @@ def answer(process: subprocess.Popen[str], prompt: str, act: Callable[[], None])
     """Wait for the prompt, do what it asks for, and press Enter."""
     assert process.stdin is not None
     assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith(prompt):
-            act()
-            process.stdin.write("\n")
-            process.stdin.flush()
-            return
+    give_up = threading.Timer(60.0, process.kill)  # a prompt that never comes ends the test
+    give_up.start()
+    try:
+        for line in process.stdout:
+            if line.startswith(prompt):
+                act()
+                process.stdin.write("\n")
+                process.stdin.flush()
+                return
+    finally:
+        give_up.cancel()
     raise AssertionError(f"no prompt {prompt!r}: {text_of(process.stderr)}")
 
 
