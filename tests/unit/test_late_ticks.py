@@ -43,6 +43,9 @@ class SlowPart:
     def write_setpoints(self, _setpoint: SafeSetpoint) -> None:
         self._dawdle(Stage.WRITE)
 
+    def ask_for_plan(self, _now_ns: int) -> None:
+        """It plans nothing."""
+
     def describe(self, tick: Any, _now_ns: int) -> None:
         tick["rung"] = 0
 
