@@ -69,14 +69,13 @@ class PlanRequests:
     def announce(self, now_ns: int) -> None:
         """Tell the planner that the first request of a motion is about to come."""
         self._first_ns = now_ns + NOTICE_NS
-        self._record["plan"] = 0
-        self._record["observed_ns"] = self._first_ns
-        self._post()
+        self.give_notice(self._first_ns)
+        self._bell.ring()
 
-    def give_notice(self, now_ns: int) -> None:
-        """Tell a planner that is looking out that the request comes at the end of this tick."""
+    def give_notice(self, expected_ns: int) -> None:
+        """Tell a planner that is looking out when the request is about to come."""
         self._record["plan"] = 0
-        self._record["observed_ns"] = now_ns
+        self._record["observed_ns"] = expected_ns
         self._requests.post(self._record)
 
     def overdue(self, now_ns: int) -> bool:
@@ -108,12 +107,9 @@ class PlanRequests:
         self._record["epoch"] = self._epoch
         self._record["observed_ns"] = now_ns
         self._record["deadline_ns"] = self._deadline_ns
-        self._post()
-        return None
-
-    def _post(self) -> None:
         self._requests.post(self._record)
         self._bell.ring()
+        return None
 
     def answer(self, now_ns: int) -> Chunk | None:
         """A chunk that came since the last call, if it still counts and has actions ahead."""

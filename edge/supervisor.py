@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -187,9 +186,3 @@ class Supervisor:
 
 def _describe(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-
-
-def log_tail(session: Session, name: str, lines: int = 5) -> str:
-    """The last lines of a process's log, for an error report."""
-    file: Path = session.file(f"{name}.log")
-    return "\n".join(file.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
