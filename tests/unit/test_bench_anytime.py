@@ -13,7 +13,6 @@ from edge.bundle import Bundle
 from edge.commands.benchmarks.anytime import Setup, check_setup
 from edge.commands.benchmarks.simulated_episode import Device, Outcome, run_episode
 from edge.commands.benchmarks.simulated_planner import DelayedMailbox, DeviceClock
-from edge.commands.benchmarks.wilson import wilson_interval
 from edge.commands.bundles import find_bundle
 from edge.commands.main import app
 from edge.engines import Engine, Float32Array, build_engine
@@ -23,6 +22,7 @@ from edge.records import CONTROL
 from edge.robot import load_robot
 from edge.shared_memory import Mailbox, Record
 from models.tasks import get_task
+from models.wilson import wilson_interval
 from tests.edge_bundle import write_bundle
 
 MS = 1_000_000

@@ -23,13 +23,13 @@ from edge import bundle as bundles
 from edge.commands.benchmarks.device import device_facts
 from edge.commands.benchmarks.simulated_episode import PLANNERS, Device, Outcome, run_episode
 from edge.commands.benchmarks.simulated_planner import DeviceClock, profile_device, work_clock
-from edge.commands.benchmarks.wilson import wilson_interval
 from edge.engines import build_engine
 from edge.errors import BundleError, UsageError
 from edge.fit import check_fit
 from edge.rates import NS_PER_US
 from edge.robot import Robot, load_robot
 from models.tasks import TASK_NAMES, get_task
+from models.wilson import wilson_interval
 
 LEAST_BUDGET_US, MOST_BUDGET_US = 100, 1_000_000
 
