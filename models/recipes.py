@@ -9,7 +9,9 @@ from models.tokenizer import TokenizerConfig
 from models.training import Schedule
 
 _JOINTS = ("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wrist_rotate", "gripper")
-_CUBE = ("cube_x", "cube_y", "cube_z", "cube_qw", "cube_qx", "cube_qy", "cube_qz")
+_POSE = ("x", "y", "z", "qw", "qx", "qy", "qz")
+_CUBE = tuple(f"cube_{element}" for element in _POSE)
+_LOWER_CUBE = tuple(f"lower_cube_{element}" for element in _POSE)
 
 
 @dataclass(frozen=True)
@@ -43,26 +45,33 @@ class Recipe:
     seed: int = 0
 
 
-VIPERX_FEATURES = {
-    "observation.state": Feature(_JOINTS, "rad"),
-    "observation.environment_state": Feature(_CUBE, "m, unit quaternion"),
-    "observation.command": Feature(_JOINTS, "rad"),
-}
-
-RECIPES = {
-    "viperx-lift": Recipe(
-        name="viperx-lift",
-        task="viperx-lift",
-        features=VIPERX_FEATURES,
+def _viperx(name: str, scene: tuple[str, ...], demonstrations: int = 800) -> Recipe:
+    """A task of the ViperX; ``scene`` names the elements of its environment state."""
+    features = {
+        "observation.state": Feature(_JOINTS, "rad"),
+        "observation.environment_state": Feature(scene, "m, unit quaternion"),
+        "observation.command": Feature(_JOINTS, "rad"),
+    }
+    return Recipe(
+        name=name,
+        task=name,
+        features=features,
         action=Feature(_JOINTS, "rad"),
         tokenizer=TokenizerConfig(),
-        policy=PolicyConfig(features={key: len(f.names) for key, f in VIPERX_FEATURES.items()}),
+        policy=PolicyConfig(features={key: len(f.names) for key, f in features.items()}),
         tokenizer_schedule=Schedule(steps=7_000, batch_size=64, learning_rate=2e-3),
         policy_schedule=Schedule(
             steps=7_000, batch_size=128, learning_rate=1e-3, weight_decay=0.05
         ),
         joint_weights=(2.0, 2.0, 2.0, 1.0, 1.0, 0.4, 0.6),
-    ),
+        demonstrations=demonstrations,
+    )
+
+
+RECIPES = {
+    "viperx-lift": _viperx("viperx-lift", _CUBE),
+    "viperx-pick-place": _viperx("viperx-pick-place", (*_CUBE, "tray_x", "tray_y"), 1200),
+    "viperx-stack": _viperx("viperx-stack", (*_CUBE, *_LOWER_CUBE), 1200),
 }
 
 

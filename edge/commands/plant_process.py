@@ -88,9 +88,9 @@ class Stage:
                 judge_ns += period_ns(SUCCESS_HZ)
 
     def _send_pose(self) -> None:
-        pose = np.asarray(self._plant.cube_pose, np.float32)
+        scene = np.asarray(self._plant.environment_state, np.float32)
         try:
-            self._socket.sendto(encode(time.monotonic_ns(), pose), self._tracker)
+            self._socket.sendto(encode(time.monotonic_ns(), scene), self._tracker)
         except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
             return  # nobody listens yet, or not fast enough: a tracker does not care
 

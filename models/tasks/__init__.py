@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from models.tasks.viperx.task import ViperXLift
+from models.tasks.viperx.task import ViperXLift, ViperXPickPlace, ViperXStack
 
 __all__ = ["TASK_NAMES", "Plant", "Success", "Task", "get_task"]
 
@@ -53,7 +53,11 @@ class Task(Protocol):
         """Record n demonstrations of the expert; the same (n, seed) gives the same data."""
 
 
-_TASKS = {"viperx-lift": ViperXLift}
+_TASKS = {
+    "viperx-lift": ViperXLift,
+    "viperx-pick-place": ViperXPickPlace,
+    "viperx-stack": ViperXStack,
+}
 TASK_NAMES = tuple(_TASKS)
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from models.tasks import get_task
 from models.tasks.viperx import episode as episode_module
-from models.tasks.viperx.demonstrations import Demonstrations, generate
+from models.tasks.viperx.demonstrations import Demonstrations
 from models.tasks.viperx.episode import NOISE_MAX_RAD, OrnsteinUhlenbeck
 from models.tasks.viperx.expert import MODES, Expert, Style, minimum_jerk, shortest_steps
 from models.tasks.viperx.kinematics import Kinematics
@@ -18,6 +19,7 @@ from models.tasks.viperx.lift import (
 from models.tasks.viperx.plant import ViperXPlant
 
 KINEMATICS = Kinematics()
+generate = get_task("viperx-lift").generate
 
 
 class Cube:

@@ -54,7 +54,7 @@ class SimulatedArm:
 
 
 class SimulatedTracker:
-    """Sends the cube's pose to a tracker's socket, as the plant process does, at its rate."""
+    """Sends the scene's state to a tracker's socket, as the plant process does, at its rate."""
 
     def __init__(self, plant: Any, path: Path, now_ns: int) -> None:
         self._plant = plant
@@ -66,8 +66,8 @@ class SimulatedTracker:
         """Send a sample if one is due."""
         if now_ns < self._next_ns:
             return
-        pose = np.asarray(self._plant.cube_pose, np.float32)
-        self._socket.sendto(encode(now_ns, pose), self._path)
+        scene = np.asarray(self._plant.environment_state, np.float32)
+        self._socket.sendto(encode(now_ns, scene), self._path)
         self._next_ns += period_ns(TRACKER_HZ)
 
     def close(self) -> None:

@@ -1,17 +1,21 @@
 """Many demonstrations: generated from a seed, kept in one .npz without pickles."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from models.tasks.seeds import training_rng
 from models.tasks.viperx.episode import Episode, Recorder
-from models.tasks.viperx.kinematics import Kinematics
-from models.tasks.viperx.plant import ViperXPlant
+
+if TYPE_CHECKING:
+    from models.tasks.viperx.task import ViperXTask
 
 _MAX_ATTEMPTS = 20
 _COLUMNS = {
@@ -30,11 +34,11 @@ _COLUMNS = {
 class Demonstrations:
     """N episodes laid end to end, S steps in all, 50 Hz.
 
-    state (S, 7) measured joints, rad; environment_state (S, 7) cube x y z in m and quaternion
-    w x y z; command (S, 7) the reference that was really commanded at the step, noise included,
-    rad; action (S, 7) the clean reference for 20 ms later, rad; mask (S,) whether `action` is a
-    valid label; episode_start (N,) first step of each episode; mode (N,) its grasp; attempts (N,)
-    how many runs of the expert it took. Floats are float32.
+    state (S, 7) measured joints, rad; environment_state (S, E) what the task's plant says of its
+    scene, the pose of the cube to grasp first; command (S, 7) the reference that was really
+    commanded at the step, noise included, rad; action (S, 7) the clean reference for 20 ms later,
+    rad; mask (S,) whether `action` is a valid label; episode_start (N,) first step of each episode;
+    mode (N,) its approach; attempts (N,) how many runs of the expert it took. Floats are float32.
     """
 
     state: np.ndarray
@@ -52,7 +56,7 @@ class Demonstrations:
         np.savez_compressed(path, **arrays)
 
     @staticmethod
-    def load(path: Path) -> "Demonstrations":
+    def load(path: Path) -> Demonstrations:
         """Read what `save` wrote; raises ValueError naming a missing array."""
         with np.load(path, allow_pickle=False) as arrays:
             missing = [key for key in _COLUMNS if key not in arrays.files]
@@ -62,18 +66,18 @@ class Demonstrations:
 
     @property
     def success_rate(self) -> float:
-        """Share of the expert's runs that lifted the cube."""
+        """Share of the expert's runs that ended with the task done."""
         return self.attempts.size / float(self.attempts.sum())
 
 
-def generate(n: int, seed: int, workers: int = 1) -> Demonstrations:
-    """Record n successful demonstrations; the same (n, seed) gives the same data.
+def generate(task: ViperXTask, n: int, seed: int, workers: int = 1) -> Demonstrations:
+    """Record n successful demonstrations of a task; the same (n, seed) gives the same data.
 
     Raises ValueError for n or workers below 1, RuntimeError if the expert keeps failing.
     """
     if n < 1 or workers < 1:
         raise ValueError(f"n and workers must be at least 1, got {n} and {workers}")
-    results = list(_record_all(n, seed, workers))
+    results = list(_record_all(task, n, seed, workers))
     episodes = [episode for episode, _ in results]
     lengths = [len(episode.mask) for episode in episodes]
     return Demonstrations(
@@ -88,19 +92,20 @@ def generate(n: int, seed: int, workers: int = 1) -> Demonstrations:
     )
 
 
-def _record_all(n: int, seed: int, workers: int) -> Iterator[tuple[Episode, int]]:
+def _record_all(task: ViperXTask, n: int, seed: int, workers: int) -> Iterator[tuple[Episode, int]]:
+    record = partial(_record, task=task, seed=seed)
     if workers == 1:
-        yield from map(partial(_record, seed=seed), range(n))
+        yield from map(record, range(n))
         return
     with get_context("spawn").Pool(workers) as pool:
-        yield from pool.imap(partial(_record, seed=seed), range(n), chunksize=8)
+        yield from pool.imap(record, range(n), chunksize=8)
 
 
-def _record(index: int, seed: int) -> tuple[Episode, int]:
+def _record(index: int, task: ViperXTask, seed: int) -> tuple[Episode, int]:
     """Episode `index` of a seed and how many attempts it took."""
     for attempt in range(_MAX_ATTEMPTS):
         rng = training_rng(seed, index, attempt)
-        episode = Recorder(ViperXPlant(), Kinematics(), rng).record()
+        episode = Recorder(task, rng).record()
         if episode is not None:
             return episode, attempt + 1
-    raise RuntimeError(f"seed {seed}, episode {index}: {_MAX_ATTEMPTS} attempts, none lifted")
+    raise RuntimeError(f"seed {seed}, episode {index}: {_MAX_ATTEMPTS} attempts, none succeeded")

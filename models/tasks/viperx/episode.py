@@ -1,14 +1,19 @@
 """One recorded demonstration: noise and a shove on what is executed, clean references as labels."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.tasks.viperx.expert import MODES, Expert, Plan, Style, minimum_jerk, shortest_steps
+from models.tasks.viperx.expert import MODES, Plan, minimum_jerk, shortest_steps
 from models.tasks.viperx.kinematics import ARM_JOINTS, Kinematics, UnreachableError
-from models.tasks.viperx.lift import HOME_RAD, LIFT_HEIGHT_M, MAX_STEPS, LiftSuccess
-from models.tasks.viperx.plant import ViperXPlant
+from models.tasks.viperx.lift import HOME_RAD
+
+if TYPE_CHECKING:
+    from models.tasks.viperx.task import ViperXTask
 
 NOISE_MAX_RAD = 0.02
 NOISE_TIME_CONSTANT_STEPS = 12.0
@@ -63,25 +68,24 @@ class OrnsteinUhlenbeck:
 class Recorder:
     """Runs the expert on the plant and keeps what happened; one object records one episode."""
 
-    def __init__(
-        self, plant: ViperXPlant, kinematics: Kinematics, rng: np.random.Generator
-    ) -> None:
-        self._plant, self._kinematics, self._rng = plant, kinematics, rng
+    def __init__(self, task: ViperXTask, rng: np.random.Generator) -> None:
+        self._task, self._rng = task, rng
+        self._plant, self._kinematics = task.make_plant(), Kinematics()
         self._mode = int(rng.choice(MODES))
-        self._expert = Expert(kinematics, self._mode, Style.sample(rng))
+        self._expert = task.make_expert(self._kinematics, self._mode, rng)
         self._noise = OrnsteinUhlenbeck(rng, rng.uniform(0, NOISE_MAX_RAD), HOME_RAD.size)
         self._command = HOME_RAD + rng.uniform(-1, 1, HOME_RAD.size) * _START_RAD
         self._rows: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, bool]] = []
-        self._success = LiftSuccess()
+        self._success = task.make_success()
 
     def record(self) -> Episode | None:
-        """The episode, or None if the cube did not end aloft."""
+        """The episode, or None if it did not end with the task done."""
         self._plant.reset(self._rng, self._command)
         try:
-            lifted = self._run()
+            done = self._run()
         except UnreachableError:
             return None
-        return self._episode() if lifted else None
+        return self._episode() if done else None
 
     def _run(self) -> bool:
         plan = self._plan()
@@ -93,25 +97,25 @@ class Recorder:
             if outcome is _Outcome.SHOVED:
                 self._shove()
             plan, shove_step = self._plan(), None
-        return self._success.update(self._plant) and self._plant.cube_height_m > LIFT_HEIGHT_M
+        return self._success.update(self._plant) and self._task.is_done(self._plant)
 
     def _plan(self) -> Plan:
         self._noise.reset()
         plant = self._plant
-        return self._expert.plan(plant.position_rad, self._command, plant.cube_pose)
+        return self._expert.plan(plant.position_rad, self._command, plant.environment_state)
 
     def _shove_step(self, plan: Plan) -> int | None:
-        """When to shove the arm, if at all: never while the fingers close."""
+        """When to shove the arm, if at all: never while the fingers close or have let go."""
         if self._rng.random() >= SHOVE_PROBABILITY:
             return None
         if self._rng.random() < 0.7:
             return int(self._rng.integers(2, plan.close_step))
-        return int(self._rng.integers(plan.lift_step + 2, len(plan.reference_rad) - 4))
+        return int(self._rng.integers(plan.lift_step + 2, plan.release_step - 4))
 
     def _follow(self, plan: Plan, shove_step: int | None) -> _Outcome:
         """Execute a plan as far as it holds."""
         for step, clean in enumerate(plan.reference_rad):
-            if len(self._rows) >= MAX_STEPS:
+            if len(self._rows) >= self._task.max_steps:
                 return _Outcome.TOO_LONG
             if step == shove_step:
                 return _Outcome.SHOVED
@@ -122,7 +126,7 @@ class Recorder:
         return _Outcome.DONE
 
     def _dropped(self, plan: Plan, step: int) -> bool:
-        if step < plan.lift_step + 8:
+        if not plan.lift_step + 8 <= step < plan.release_step:
             return False
         plant = self._plant
         return self._expert.tool_to_cube_m(plant.position_rad, plant.cube_pose) > _DROPPED_M
@@ -149,7 +153,8 @@ class Recorder:
 
     def _execute(self, clean: np.ndarray, executed: np.ndarray, valid: bool) -> None:
         plant = self._plant
-        row = (plant.position_rad, plant.cube_pose, self._command.copy(), clean.copy(), valid)
+        scene = plant.environment_state
+        row = (plant.position_rad, scene, self._command.copy(), clean.copy(), valid)
         self._rows.append(row)
         plant.track(self._command, executed)
         self._command = executed
@@ -157,5 +162,5 @@ class Recorder:
 
     def _episode(self) -> Episode:
         columns = [np.array(column) for column in zip(*self._rows, strict=True)]
-        state, cube, command, action = (column.astype(np.float32) for column in columns[:4])
-        return Episode(state, cube, command, action, columns[4].astype(bool), self._mode)
+        state, scene, command, action = (column.astype(np.float32) for column in columns[:4])
+        return Episode(state, scene, command, action, columns[4].astype(bool), self._mode)

@@ -20,7 +20,7 @@ _STEP_S = 0.02
 _PEAK_SPEED, _PEAK_ACCELERATION = 1.875, 5.774
 _SHORTEST_MOVE_STEPS = 10
 _SHORTEST_STRAIGHT_STEPS = 5
-_CLEAR_NOISE, _GRASP_NOISE, _HELD_NOISE = 1.0, 0.25, 0.5
+CLEAR_NOISE, GRASP_NOISE, HELD_NOISE = 1.0, 0.25, 0.5
 _HELD_DISTANCE_M = 0.02
 _STALLED_GRIPPER_RAD = 0.1
 
@@ -59,12 +59,38 @@ class Style:
 
 @dataclass(frozen=True)
 class Plan:
-    """References for the ticks to come, (T, 7) rad, and how much noise each bears, (T,) in 0..1."""
+    """References for the ticks to come, (T, 7) rad, and how much noise each bears, (T,) in 0..1.
+
+    The fingers begin to close at `close_step`, the cube is held from `lift_step` on and let go at
+    `release_step`: T where that is not planned.
+    """
 
     reference_rad: np.ndarray
     noise_scale: np.ndarray
     close_step: int
     lift_step: int
+    release_step: int
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a plan: references, (n, 7) rad, and how much noise they bear."""
+
+    path_rad: np.ndarray
+    noise: float
+
+
+def join(grasp: list[Phase], held: list[Phase], released: list[Phase]) -> Plan:
+    """One plan of consecutive phases; the last one of `grasp` closes the fingers."""
+    phases = [*grasp, *held, *released]
+    lengths = [len(phase.path_rad) for phase in phases]
+    return Plan(
+        reference_rad=np.concatenate([phase.path_rad for phase in phases]),
+        noise_scale=np.repeat([phase.noise for phase in phases], lengths),
+        close_step=sum(lengths[: max(0, len(grasp) - 1)]),
+        lift_step=sum(lengths[: len(grasp)]),
+        release_step=sum(lengths[: len(grasp) + len(held)]),
+    )
 
 
 class Expert:
@@ -87,23 +113,24 @@ class Expert:
 
     def plan(self, position_rad: np.ndarray, command_rad: np.ndarray, cube: np.ndarray) -> Plan:
         """Grasp and lift from the reference `command_rad` (7,), with the cube at its pose (7,)."""
-        if self.holds(position_rad, command_rad, cube):
-            parts = [self._lift(command_rad)]
-            return self._join(parts, noises=[_HELD_NOISE], close_step=0, lift_step=0)
-        reach = self._approach(command_rad, cube)
+        phases = self._grasp(position_rad, command_rad, cube)
+        lift = self._lift(phases[-1].path_rad[-1] if phases else command_rad)
+        hold = np.repeat(lift[-1:], self._style.hold_steps, axis=0)
+        held = [Phase(lift, HELD_NOISE), Phase(hold, HELD_NOISE)]
+        return join(phases, held, [])
+
+    def _grasp(self, position: np.ndarray, command: np.ndarray, cube: np.ndarray) -> list[Phase]:
+        """Until the fingers are closed on the cube; nothing if they already are."""
+        if self.holds(position, command, cube):
+            return []
+        reach = self._approach(command, cube)
         descent = self._descend(reach[-1], cube)
         closing = self._close(descent[-1])
-        parts = [reach, descent, closing, self._lift(closing[-1])]
-        close_step = len(reach) + len(descent)
-        noises = [_CLEAR_NOISE, _GRASP_NOISE, _GRASP_NOISE, _HELD_NOISE]
-        return self._join(parts, noises, close_step, close_step + len(closing))
-
-    def _join(
-        self, parts: list[np.ndarray], noises: list[float], close_step: int, lift_step: int
-    ) -> Plan:
-        hold = np.repeat(parts[-1][-1:], self._style.hold_steps, axis=0)
-        scale = np.repeat([*noises, _HELD_NOISE], [len(part) for part in [*parts, hold]])
-        return Plan(np.concatenate([*parts, hold]), scale, close_step, lift_step)
+        return [
+            Phase(reach, CLEAR_NOISE),
+            Phase(descent, GRASP_NOISE),
+            Phase(closing, GRASP_NOISE),
+        ]
 
     def _approach(self, command: np.ndarray, cube: np.ndarray) -> np.ndarray:
         """To a point above the cube with the gripper open; level if already over it."""
@@ -118,7 +145,7 @@ class Expert:
     def _descend(self, command: np.ndarray, cube: np.ndarray) -> np.ndarray:
         tool, rotation = self._kinematics.tool_pose(command)
         bottom = np.array([*cube[:2], cube[2] + self._style.grasp_m])
-        steps = _scaled_steps(self._style.descend_steps, tool[2] - bottom[2], self._style.clear_m)
+        steps = scaled_steps(self._style.descend_steps, tool[2] - bottom[2], self._style.clear_m)
         return self._straight(command, tool, bottom, rotation, steps)
 
     def _close(self, command: np.ndarray) -> np.ndarray:
@@ -128,7 +155,7 @@ class Expert:
     def _lift(self, command: np.ndarray) -> np.ndarray:
         tool, rotation = self._kinematics.tool_pose(command)
         top = np.array([*tool[:2], CUBE_HALF_SIZE_M + self._style.lift_m])
-        steps = _scaled_steps(self._style.lift_steps, top[2] - tool[2], self._style.lift_m)
+        steps = scaled_steps(self._style.lift_steps, top[2] - tool[2], self._style.lift_m)
         return self._straight(command, tool, top, rotation, steps)
 
     def _grasp_at(self, cube: np.ndarray, height_m: float) -> np.ndarray:
@@ -175,7 +202,7 @@ def minimum_jerk(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
     return start + (end - start) * (10 * u**3 - 15 * u**4 + 6 * u**5)
 
 
-def _scaled_steps(full_steps: int, distance_m: float, full_m: float) -> int:
+def scaled_steps(full_steps: int, distance_m: float, full_m: float) -> int:
     """Steps for part of a way at the same peak acceleration as the full way's."""
     share = min(1.0, abs(distance_m) / full_m)
     return max(_SHORTEST_STRAIGHT_STEPS, round(full_steps * float(np.sqrt(share))))

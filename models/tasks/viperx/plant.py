@@ -37,8 +37,10 @@ class ViperXPlant:
 
     JOINT_NAMES = JOINT_NAMES
 
+    SCENE = MODEL_PATH
+
     def __init__(self) -> None:
-        self.model = mujoco.MjModel.from_xml_path(str(MODEL_PATH))
+        self.model = mujoco.MjModel.from_xml_path(str(self.SCENE))
         self.data = mujoco.MjData(self.model)
         joints = [self.model.joint(name) for name in JOINT_NAMES]
         # The first seven joints in the file are the servos' in order: slices, not index arrays.
@@ -46,7 +48,7 @@ class ViperXPlant:
         self._q = self.data.qpos[first_q : first_q + JOINTS]
         self._v = self.data.qvel[first_v : first_v + JOINTS]
         if [int(joint.qposadr[0]) for joint in joints] != list(range(first_q, first_q + JOINTS)):
-            raise RuntimeError(f"{MODEL_PATH.name}: the servo joints are not consecutive")
+            raise RuntimeError(f"{self.SCENE.name}: the servo joints are not consecutive")
         self._fingers = [int(self.model.joint(n).qposadr[0]) for n in _FINGERS]
         cube = self.model.joint("cube")
         self._cube_q, self._cube_v = int(cube.qposadr[0]), int(cube.dofadr[0])
@@ -55,7 +57,8 @@ class ViperXPlant:
         self._range = self.model.actuator_ctrlrange.copy()
         self._goal = np.zeros(JOINTS)
         self._has_torque = np.ones(JOINTS, dtype=bool)
-        self._profile_step = MAX_VELOCITY_RAD_S * self.timestep_s
+        self._profile_step = np.full(JOINTS, MAX_VELOCITY_RAD_S * self.timestep_s)
+        self._way = np.zeros(JOINTS)
         self.reset(np.random.default_rng(0))
 
     @property
@@ -81,10 +84,12 @@ class ViperXPlant:
     @property
     def cube_pose(self) -> np.ndarray:
         """Cube centre x, y, z in m and unit quaternion w, x, y, z (w >= 0), base frame, (7,)."""
-        pose = self.data.qpos[self._cube_q : self._cube_q + 7].copy()
-        if pose[3] < 0:
-            pose[3:] *= -1
-        return pose
+        return self._free_body_pose(self._cube_q)
+
+    @property
+    def environment_state(self) -> np.ndarray:
+        """What a tracker reports of the scene, float64: here the cube's pose, (7,)."""
+        return self.cube_pose
 
     @property
     def cube_height_m(self) -> float:
@@ -119,9 +124,12 @@ class ViperXPlant:
 
     def step(self, n: int = 1) -> None:
         """Advance by n physics steps of `timestep_s`."""
-        ctrl, limit = self.data.ctrl, self._profile_step
+        ctrl, way, limit = self.data.ctrl, self._way, self._profile_step
         for _ in range(n):
-            ctrl += np.minimum(np.maximum(self._goal - ctrl, -limit), limit)
+            np.subtract(self._goal, ctrl, out=way)
+            np.minimum(way, limit, out=way)
+            np.maximum(way, -limit, out=way)
+            ctrl += way
             mujoco.mj_step(self.model, self.data)
 
     def track(self, start_rad: np.ndarray, end_rad: np.ndarray) -> None:
@@ -132,17 +140,15 @@ class ViperXPlant:
             self.step()
 
     def place_cube(self, rng: np.random.Generator) -> None:
-        """Lay the cube at rest at a random pose of the task's region; the arm is untouched."""
+        """Lay the scene out at random, at rest, in the task's region; the arm is untouched."""
         self.set_cube_pose(sample_cube_pose(rng))
 
     def set_cube_pose(self, pose: np.ndarray) -> None:
         """Put the cube at rest at x, y, z in m and quaternion w, x, y, z, (7,)."""
-        self.data.qpos[self._cube_q : self._cube_q + 7] = pose
-        self.data.qvel[self._cube_v : self._cube_v + 6] = 0.0
-        mujoco.mj_forward(self.model, self.data)
+        self._set_free_body(self._cube_q, self._cube_v, pose)
 
     def reset(self, rng: np.random.Generator, arm_rad: np.ndarray | None = None) -> None:
-        """Rest the arm at HOME (or at `arm_rad`), torque on, and place the cube at random."""
+        """Rest the arm at HOME (or at `arm_rad`), torque on, and lay the scene out at random."""
         mujoco.mj_resetData(self.model, self.data)
         self.set_torque(np.ones(JOINTS, dtype=bool))
         self.set_goal(HOME_RAD if arm_rad is None else arm_rad)
@@ -150,3 +156,15 @@ class ViperXPlant:
         self.data.qpos[self._fingers] = half_opening_m(float(self._goal[-1]))
         self.place_cube(rng)
         self.step(_SETTLE_STEPS)
+
+    def _free_body_pose(self, first_q: int) -> np.ndarray:
+        """x, y, z in m and unit quaternion w, x, y, z (w >= 0) of a free joint, (7,)."""
+        pose = self.data.qpos[first_q : first_q + 7].copy()
+        if pose[3] < 0:
+            pose[3:] *= -1
+        return pose
+
+    def _set_free_body(self, first_q: int, first_v: int, pose: np.ndarray) -> None:
+        self.data.qpos[first_q : first_q + 7] = pose
+        self.data.qvel[first_v : first_v + 6] = 0.0
+        mujoco.mj_forward(self.model, self.data)

@@ -1,45 +1,62 @@
-"""The lift as a `Task`; nothing here imports the simulator before a plant is asked for."""
+"""Tasks of the ViperX; nothing here imports the simulator before a plant is asked for."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from models.tasks.seeds import evaluation_rng
-from models.tasks.viperx.lift import HOME_RAD, JOINT_NAMES, MAX_STEPS, RATE_HZ, LiftSuccess
+from models.tasks.viperx import placing
+from models.tasks.viperx.lift import (
+    HOME_RAD,
+    JOINT_NAMES,
+    LIFT_HEIGHT_M,
+    MAX_STEPS,
+    RATE_HZ,
+    LiftSuccess,
+)
 
 if TYPE_CHECKING:
     from models.tasks.viperx.demonstrations import Demonstrations
+    from models.tasks.viperx.expert import Expert
+    from models.tasks.viperx.kinematics import Kinematics
     from models.tasks.viperx.plant import ViperXPlant
 
 
 @dataclass(frozen=True)
-class ViperXLift:
-    """A ViperX-300 S lifts a 4 cm cube from anywhere on the table in front of it."""
+class ViperXTask:
+    """What the ViperX's tasks share; joint arrays are (7,) in rad."""
 
-    name: str = "viperx-lift"
+    name: str
+    max_steps: int
     rate_hz: int = RATE_HZ
     joint_names: tuple[str, ...] = JOINT_NAMES
     home_rad: np.ndarray = field(default_factory=HOME_RAD.copy)
-    max_steps: int = MAX_STEPS
 
-    def make_plant(self) -> ViperXPlant:
-        """A new simulated arm, table and cube. Needs the extra `sim`."""
-        from models.tasks.viperx.plant import ViperXPlant
+    def make_plant(self) -> Any:
+        """A new simulated arm, table and scene. Needs the extra `sim`."""
+        raise NotImplementedError
 
-        return ViperXPlant()
-
-    def make_success(self) -> LiftSuccess:
+    def make_success(self) -> Any:
         """A new predicate for one episode."""
-        return LiftSuccess()
+        raise NotImplementedError
+
+    def make_expert(self, kinematics: Kinematics, mode: int, rng: np.random.Generator) -> Expert:
+        """An expert of a random style that approaches in one of the two modes."""
+        raise NotImplementedError
+
+    def is_done(self, plant: Any) -> bool:
+        """Whether the task is done at this moment, however short it has been."""
+        raise NotImplementedError
 
     def observe(self, plant: ViperXPlant, command_rad: np.ndarray) -> dict[str, np.ndarray]:
-        """One step of every feature, (7,) float32, while the arm is commanded `command_rad`."""
+        """One step of every feature, float32, while the arm is commanded `command_rad`."""
         return {
             "observation.state": plant.position_rad.astype(np.float32),
-            "observation.environment_state": plant.cube_pose.astype(np.float32),
+            "observation.environment_state": plant.environment_state.astype(np.float32),
             "observation.command": np.asarray(command_rad, dtype=np.float32),
         }
 
@@ -51,4 +68,97 @@ class ViperXLift:
         """Record n demonstrations; see `demonstrations.generate`."""
         from models.tasks.viperx.demonstrations import generate
 
-        return generate(n, seed, workers)
+        return generate(self, n, seed, workers)
+
+
+@dataclass(frozen=True)
+class ViperXLift(ViperXTask):
+    """A ViperX-300 S lifts a 4 cm cube from anywhere on the table in front of it."""
+
+    name: str = "viperx-lift"
+    max_steps: int = MAX_STEPS
+
+    def make_plant(self) -> ViperXPlant:
+        """The arm and a cube."""
+        from models.tasks.viperx.plant import ViperXPlant
+
+        return ViperXPlant()
+
+    def make_success(self) -> LiftSuccess:
+        """The cube is aloft for a while."""
+        return LiftSuccess()
+
+    def make_expert(self, kinematics: Kinematics, mode: int, rng: np.random.Generator) -> Expert:
+        """One that lifts."""
+        from models.tasks.viperx.expert import Expert, Style
+
+        return Expert(kinematics, mode, Style.sample(rng))
+
+    def is_done(self, plant: ViperXPlant) -> bool:
+        """Whether the cube is aloft."""
+        return plant.cube_height_m > LIFT_HEIGHT_M
+
+
+@dataclass(frozen=True)
+class _ViperXPlacing(ViperXTask):
+    """The cube is put somewhere and let go."""
+
+    max_steps: int = placing.MAX_STEPS
+    tolerance_m: float = 0.0
+
+    def make_success(self) -> placing.PlacingSuccess:
+        """The cube rests where it should, let go."""
+        return placing.PlacingSuccess(self.tolerance_m)
+
+    def is_done(self, plant: placing.HasPlacement) -> bool:
+        """Whether the cube rests where it should, let go."""
+        return placing.is_placed(plant.placement, self.tolerance_m)
+
+    def _expert(
+        self,
+        kinematics: Kinematics,
+        mode: int,
+        rng: np.random.Generator,
+        rest_m: Callable[[np.ndarray], np.ndarray],
+    ) -> Expert:
+        from models.tasks.viperx.expert import Style
+        from models.tasks.viperx.placing_expert import PlacingExpert, PlacingStyle
+
+        style = Style.sample(rng)
+        return PlacingExpert(kinematics, mode, style, PlacingStyle.sample(rng), rest_m)
+
+
+@dataclass(frozen=True)
+class ViperXPickPlace(_ViperXPlacing):
+    """The cube into the middle of a tray that may stand anywhere in reach, within 2 cm."""
+
+    name: str = "viperx-pick-place"
+    tolerance_m: float = 0.020
+
+    def make_plant(self) -> Any:
+        """The arm, a cube and a tray."""
+        from models.tasks.viperx.placing_plants import PickPlacePlant
+
+        return PickPlacePlant()
+
+    def make_expert(self, kinematics: Kinematics, mode: int, rng: np.random.Generator) -> Expert:
+        """One that puts the cube into the tray."""
+        return self._expert(kinematics, mode, rng, placing.rest_in_tray_m)
+
+
+@dataclass(frozen=True)
+class ViperXStack(_ViperXPlacing):
+    """One cube onto another, its centre within 1.5 cm of the other's."""
+
+    name: str = "viperx-stack"
+    tolerance_m: float = 0.015
+
+    def make_plant(self) -> Any:
+        """The arm and two cubes."""
+        from models.tasks.viperx.placing_plants import StackPlant
+
+        return StackPlant()
+
+    def make_expert(self, kinematics: Kinematics, mode: int, rng: np.random.Generator) -> Expert:
+        """One that puts a cube on the other."""
+        return self._expert(kinematics, mode, rng, placing.rest_on_cube_m)
