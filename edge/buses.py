@@ -1,54 +1,91 @@
-"""From robot.yaml to a bus of motors."""
+"""From robot.yaml to buses of motors, one by one or all in one."""
 
 from __future__ import annotations
 
 from edge.errors import ConfigError
 from edge.rates import NS_PER_US, period_ns
-from edge.robot import Bus, Joint, Robot
+from edge.robot import Robot
+from edge.robot_buses import Bus
+from edge.robot_joints import Joint
 from firmware_bridge.bus import JointBus
-from firmware_bridge.dynamixel.bus import DynamixelBus
-from firmware_bridge.dynamixel.config import DynamixelConfig
+from firmware_bridge.errors import PortError
+from firmware_bridge.joint_map import JointMap
 from firmware_bridge.oatlink.bus import OatlinkBus
 from firmware_bridge.oatlink.config import NO_FOLLOWER, JointSettings, OatlinkConfig
+from firmware_bridge.protocols import BusOptions, ProtocolSpec, load_protocols
 from firmware_bridge.transports.serial_port import SerialPort
 
 CONTROLLER_MARGIN = 1.1  # a controller's own velocity limit: a backstop, not a second filter
 CONTROLLER_STEP_S = 0.1  # its step limit, as a time at that velocity: what it forgives in silence
+OATLINK_WATCHDOG_MS = 200
+_NAMES = {"gear_ratios": "gears", "shadow_ids": "shadows", "takes_velocity": "velocities"}
 
 
 def build_bus(robot: Robot) -> JointBus:
-    """The robot's bus, not opened yet. Raises ConfigError for a robot of several buses."""
+    """The robot's only bus, not opened yet. Raises ConfigError for a robot of several."""
     if len(robot.buses) != 1:
-        raise ConfigError(f"buses: {len(robot.buses)} are named, one is served so far")
-    ((name, bus),) = robot.buses.items()
-    build = {"dynamixel": _dynamixel, "oatlink": _oatlink}[bus.protocol]
+        raise ConfigError(f"buses: {len(robot.buses)} are named, allowed is one here")
+    (name,) = robot.buses
+    return build_one(robot, name)
+
+
+def build_one(robot: Robot, name: str) -> JointBus:
+    """One of the robot's buses, not opened yet, with its joints in the robot's order.
+
+    Raises ConfigError that names what the protocol cannot do.
+    """
+    bus = robot.buses[name]
+    joints = [joint for joint in robot.joints if joint.bus == name]
     try:
-        return build(robot, bus)
-    except ValueError as error:
+        if bus.protocol == "oatlink":
+            return _oatlink(robot, bus, joints)
+        spec = load_protocols(bus.protocol)[bus.protocol]
+        return spec.make_bus(bus.port, _joint_map(robot, spec, joints), _options(bus))
+    except (ValueError, PortError) as error:
         raise ConfigError(f"buses.{name}: {error}") from error
 
 
-def _dynamixel(robot: Robot, bus: Bus) -> JointBus:
-    config = DynamixelConfig(
-        ids=tuple(joint.id for joint in robot.joints),
-        directions=tuple(joint.direction for joint in robot.joints),
-        zero_offsets_rad=tuple(joint.zero_rad for joint in robot.joints),
-        shadows={joint.id: joint.shadow_ids for joint in robot.joints if joint.shadow_ids},
-        baud=bus.baud,
-        fast_sync=bus.fast_sync_read,
-        watchdog_ms=bus.watchdog_ms,
+def _joint_map(robot: Robot, spec: ProtocolSpec, joints: list[Joint]) -> JointMap:
+    """What the protocol is told about its joints. Raises ConfigError for what it would ignore."""
+    for joint in joints:
+        special = {
+            "gear_ratios": ("gear_ratio", joint.gear_ratio, joint.gear_ratio != 1.0),
+            "shadow_ids": ("shadow_ids", list(joint.shadow_ids), bool(joint.shadow_ids)),
+            "takes_velocity": ("group", joint.group, robot.takes_velocity(joint)),
+        }
+        for feature, (key, value, wanted) in special.items():
+            if wanted and feature not in spec.features:
+                raise ConfigError(
+                    f"joints.{joint.name}.{key} is {value}: {spec.name} knows no {_NAMES[feature]}"
+                )
+    return JointMap(
+        ids=tuple(joint.id for joint in joints),
+        directions=tuple(joint.direction for joint in joints),
+        zero_offsets_rad=tuple(joint.zero_rad for joint in joints),
+        gear_ratios=tuple(joint.gear_ratio for joint in joints),
+        shadow_ids=tuple(joint.shadow_ids for joint in joints),
+        takes_velocity=tuple(robot.takes_velocity(joint) for joint in joints),
     )
-    return DynamixelBus(SerialPort(bus.port, bus.baud), config)
 
 
-def _oatlink(robot: Robot, bus: Bus) -> JointBus:
+def _options(bus: Bus) -> BusOptions:
+    return BusOptions(
+        bitrate=bus.bitrate if bus.is_can else bus.baud,
+        data_bitrate=bus.data_bitrate,
+        watchdog_ms=bus.watchdog_ms,
+        read_budget_us=bus.read_budget_us,
+        fast_sync=bus.fast_sync_read,
+    )
+
+
+def _oatlink(robot: Robot, bus: Bus, joints: list[Joint]) -> JointBus:
     period_us = period_ns(robot.servo.rate_hz) // NS_PER_US
     config = OatlinkConfig(
-        joints=tuple(_controlled(robot, joint) for joint in robot.joints),
+        joints=tuple(_controlled(robot, joint) for joint in joints),
         fast_sync=bus.fast_sync_read,
-        watchdog_ms=bus.watchdog_ms,
+        watchdog_ms=OATLINK_WATCHDOG_MS if bus.watchdog_ms is None else bus.watchdog_ms,
         period_us=period_us,
-        read_budget_us=period_us // 2,
+        read_budget_us=bus.read_budget_us or period_us // 2,
         lead_us=round(bus.lead_ms * 1000),
     )
     return OatlinkBus(SerialPort(bus.port, bus.baud), config)
@@ -57,6 +94,10 @@ def _oatlink(robot: Robot, bus: Bus) -> JointBus:
 def _controlled(robot: Robot, joint: Joint) -> JointSettings:
     if len(joint.shadow_ids) > 1:
         raise ConfigError(f"joints.{joint.name}.shadow_ids: oatlink has room for one")
+    if robot.takes_velocity(joint):
+        raise ConfigError(f"joints.{joint.name}.group is {joint.group}: oatlink takes positions")
+    if joint.gear_ratio != 1.0:
+        raise ConfigError(f"joints.{joint.name}.gear_ratio: oatlink knows no gears")
     limits = robot.joint_limits[joint.name]
     velocity = limits.max_velocity * CONTROLLER_MARGIN
     return JointSettings(
@@ -64,8 +105,8 @@ def _controlled(robot: Robot, joint: Joint) -> JointSettings:
         follower_id=joint.shadow_ids[0] if joint.shadow_ids else NO_FOLLOWER,
         direction=joint.direction,
         zero_rad=joint.zero_rad,
-        min_rad=limits.min_position,
-        max_rad=limits.max_position,
+        min_rad=limits.lower_rad,
+        max_rad=limits.upper_rad,
         max_velocity_rad_s=velocity,
         max_step_rad=velocity * CONTROLLER_STEP_S,
         deceleration_rad_s2=limits.max_acceleration,

@@ -1,96 +1,34 @@
 """robot.yaml: a robot's joints, limits, buses and rates; validated, and an unknown key is fatal.
 
-Joint limits stand in a ROS-style ``joint_limits`` block. Every joint needs position, velocity,
-acceleration and jerk limits: the safety filter has no unlimited mode.
+Joint limits stand in a ROS-style ``joint_limits`` block. Every joint needs velocity, acceleration
+and jerk limits, and position limits unless it is a wheel: the safety filter has no unlimited mode.
+Joints and buses have schemas of their own (``edge.robot_joints``, ``edge.robot_buses``).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
 from edge.engine_names import EngineName
 from edge.errors import ConfigError
 from edge.joint_calibration import calibrated, load_joint_calibration
-from edge.schema import Finite, Name, ServoId, Strict, explain
+from edge.robot_buses import EMULATED, Bus
+from edge.robot_joints import (
+    Group,
+    GroupName,
+    Joint,
+    JointLimits,
+    check_position_joint,
+    check_velocity_joint,
+)
+from edge.schema import Finite, Name, Strict, explain
 from edge.signature import BundlePolicy
 from edge.strict_yaml import parse_mapping
-
-LONGEST_JERK_S = 0.25
-EMULATED = "emulated"  # a port of this name: ``oat-edge run`` starts the emulator and fills it in
-
-
-class JointLimits(Strict):
-    """Limits of one joint in rad, rad/s, rad/s², rad/s³; the keys of ROS ``joint_limits.yaml``."""
-
-    has_position_limits: Literal[True] = True
-    min_position: Finite = Field(ge=-4 * math.pi, le=4 * math.pi)
-    max_position: Finite = Field(ge=-4 * math.pi, le=4 * math.pi)
-    has_velocity_limits: Literal[True] = True
-    max_velocity: Finite = Field(gt=0, le=50)
-    has_acceleration_limits: Literal[True] = True
-    max_acceleration: Finite = Field(gt=0, le=2000)
-    has_jerk_limits: Literal[True] = True
-    max_jerk: Finite = Field(gt=0, le=1_000_000)
-
-    @model_validator(mode="after")
-    def _full_acceleration_is_soon_reached(self) -> JointLimits:
-        least = self.max_acceleration / LONGEST_JERK_S
-        if self.max_jerk < least:
-            raise ValueError(
-                f"max_jerk is {self.max_jerk:g}, allowed is {least:g} or more: full acceleration "
-                f"within {LONGEST_JERK_S:g} s, for the setpoints lag behind by as much"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _ordered(self) -> JointLimits:
-        if self.min_position >= self.max_position:
-            raise ValueError(
-                f"min_position {self.min_position} is not below max_position {self.max_position}"
-            )
-        return self
-
-
-class Joint(Strict):
-    """One joint: where its motor is, and how motor angle and joint angle relate.
-
-    joint angle = direction · motor angle + zero_rad, the motor's angle counted from its centre.
-    ``shadow_ids``: further motors on the same joint that obey this one's id and never answer.
-    ``max_tracking_error_rad``: measured and commanded position further apart than this stop the
-    arm; null for a joint that is meant to press, as a gripper is.
-    """
-
-    name: Name
-    group: Literal["arm", "gripper"]
-    bus: Name
-    id: ServoId
-    shadow_ids: tuple[ServoId, ...] = ()
-    direction: Literal[1, -1] = 1
-    zero_rad: Finite = Field(default=0.0, ge=-math.pi, le=math.pi)
-    home_rad: Finite
-    max_tracking_error_rad: Annotated[float, Field(gt=0, le=math.pi)] | None = None
-
-
-class Bus(Strict):
-    """One bus. ``port`` is a device path, or ``emulated`` for servos in front of the plant.
-
-    ``oatlink``: a controller of ours in front of Dynamixel servos. ``controller`` is what stands in
-    for it when emulated, ``lead_ms`` how long after its tick a setpoint is to be reached.
-    """
-
-    protocol: Literal["dynamixel", "oatlink"]
-    port: str = Field(min_length=1)
-    controller: Literal["qemu", "host"] = "qemu"
-    lead_ms: Finite = Field(default=12, gt=0, le=100)
-    baud: int = Field(default=1_000_000, ge=9_600, le=4_500_000)
-    fast_sync_read: bool = True
-    watchdog_ms: int = Field(default=200, ge=20, le=2_540)
 
 
 class Tracker(Strict):
@@ -143,6 +81,7 @@ class PlannerRates(RealTime):
 class Robot(Strict):
     """A whole robot. Joints are commanded and observed in the order of ``joints``.
 
+    ``groups``: how a group's joints are commanded; by positions where nothing is said.
     ``calibration``: a file of measured joints (see ``edge.joint_calibration``), relative to the
     robot.yaml; a loaded robot's joints and limits are those measured.
     """
@@ -156,6 +95,7 @@ class Robot(Strict):
     planner: PlannerRates = PlannerRates()
     buses: dict[Name, Bus] = Field(min_length=1)
     trackers: dict[str, Tracker] = Field(default_factory=dict)
+    groups: dict[GroupName, Group] = Field(default_factory=dict)
     joints: tuple[Joint, ...] = Field(min_length=1, max_length=64)
     joint_limits: dict[Name, JointLimits]
 
@@ -167,13 +107,14 @@ class Robot(Strict):
         _unique("joints: bus and id", servos)
         _same("joint_limits", set(self.joint_limits), set(names))
         _same("joints: bus", {joint.bus for joint in self.joints}, set(self.buses))
-        for joint in self.joints:
+        for index, joint in enumerate(self.joints):
             limits = self.joint_limits[joint.name]
-            if not limits.min_position <= joint.home_rad <= limits.max_position:
-                raise ValueError(
-                    f"joints.{joint.name}.home_rad is {joint.home_rad}, allowed is "
-                    f"{limits.min_position} to {limits.max_position}"
-                )
+            if self.takes_velocity(joint):
+                check_velocity_joint(joint, limits)
+            else:
+                check_position_joint(index, joint, limits)
+        if not self.position_joints:
+            raise ValueError("joints: none takes positions, allowed is one or more")
         return self
 
     @model_validator(mode="after")
@@ -188,6 +129,21 @@ class Robot(Strict):
                 "allowed are all real or all emulated"
             )
         return self
+
+    def takes_velocity(self, joint: Joint) -> bool:
+        """Whether a joint's group is commanded by velocities."""
+        group = self.groups.get(joint.group)
+        return group is not None and group.control == "velocity"
+
+    @property
+    def position_joints(self) -> tuple[Joint, ...]:
+        """The joints that take positions: those that a policy acts on."""
+        return tuple(joint for joint in self.joints if not self.takes_velocity(joint))
+
+    @property
+    def velocity_joints(self) -> tuple[Joint, ...]:
+        """The joints that take velocities: wheels."""
+        return tuple(joint for joint in self.joints if self.takes_velocity(joint))
 
     @property
     def emulated(self) -> bool:

@@ -46,8 +46,8 @@ class Limits:
         limits = [robot.joint_limits[joint.name] for joint in robot.joints]
         errors = [joint.max_tracking_error_rad or np.inf for joint in robot.joints]
         return Limits(
-            lower_rad=np.array([limit.min_position for limit in limits]),
-            upper_rad=np.array([limit.max_position for limit in limits]),
+            lower_rad=np.array([limit.lower_rad for limit in limits]),
+            upper_rad=np.array([limit.upper_rad for limit in limits]),
             velocity_rad_s=np.array([limit.max_velocity for limit in limits]),
             acceleration_rad_s2=np.array([limit.max_acceleration for limit in limits]),
             jerk_rad_s3=np.array([limit.max_jerk for limit in limits]),

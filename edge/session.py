@@ -35,8 +35,9 @@ class Session(BaseModel):
         return self.directory / name
 
     def save(self) -> None:
-        """Write ``session.json``."""
-        self.file("session.json").write_text(self.model_dump_json(indent=1), encoding="utf-8")
+        """Write ``session.json``: what was set, for a bus refuses settings that are not its own."""
+        text = self.model_dump_json(indent=1, exclude_unset=True)
+        self.file("session.json").write_text(text, encoding="utf-8")
 
     @staticmethod
     def load(directory: str) -> Session:

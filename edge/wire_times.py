@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from edge.errors import RunError
 from edge.rates import NS_PER_US, period_ns
-from edge.robot import Bus, Robot
+from edge.robot import Robot
+from edge.robot_buses import Bus
 from firmware_bridge.dynamixel.wire_cost import wire_cost as dynamixel_wire_cost
 from firmware_bridge.wire_cost import WireCost
 

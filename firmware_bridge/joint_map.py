@@ -9,28 +9,42 @@ import numpy as np
 
 from firmware_bridge.messages import Float64Array
 
+_DEFAULTS: dict[str, object] = {
+    "directions": 1,
+    "zero_offsets_rad": 0.0,
+    "gear_ratios": 1.0,
+    "shadow_ids": (),
+    "takes_velocity": False,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class JointMap:
     """One entry per joint, in joint order; raises ``ValueError`` that names the bad key.
 
     A joint's angle is ``direction · device angle / gear_ratio + zero_offset``; its current counts
-    along the joint. ``ids`` are the devices' addresses on the bus.
+    along the joint. ``ids`` are the devices' addresses on the bus. ``shadow_ids``: further devices
+    of a joint that obey the first one's address and never answer. ``takes_velocity``: which joints
+    follow a setpoint's velocities, and not its positions.
     """
 
     ids: tuple[int, ...]
     directions: tuple[int, ...] = ()
     zero_offsets_rad: tuple[float, ...] = ()
     gear_ratios: tuple[float, ...] = ()
+    shadow_ids: tuple[tuple[int, ...], ...] = ()
+    takes_velocity: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
         joints = len(self.ids)
         check(joints > 0, "ids", self.ids, "at least one device")
         check(len(set(self.ids)) == joints, "ids", self.ids, "each id once")
-        for key, default in (("directions", 1), ("zero_offsets_rad", 0.0), ("gear_ratios", 1.0)):
+        for key, default in _DEFAULTS.items():
             values = tuple(getattr(self, key)) or (default,) * joints
             object.__setattr__(self, key, values)
             check(len(values) == joints, key, values, f"{joints} entries")
+        for key in ("zero_offsets_rad", "gear_ratios"):
+            values = getattr(self, key)
             check(all(map(math.isfinite, values)), key, values, "finite numbers")
         check(set(self.directions) <= {1, -1}, "directions", self.directions, "1 or -1")
         check(min(self.gear_ratios) > 0, "gear_ratios", self.gear_ratios, "above 0")

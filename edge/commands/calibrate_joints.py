@@ -135,7 +135,7 @@ def _bare(robot: Robot) -> Robot:
 def _on_ports(robot: Robot, ports: dict[str, str]) -> Robot:
     """The robot with ports replaced. Raises UsageError for an unknown bus or an emulated port."""
     from edge.errors import UsageError
-    from edge.robot import EMULATED
+    from edge.robot_buses import EMULATED
 
     for name in ports:
         if name not in robot.buses:

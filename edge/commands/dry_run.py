@@ -25,7 +25,8 @@ from edge.profiling import measure
 from edge.rates import NS_PER_S, NS_PER_US, START_TIMEOUT_NS, period_ns
 from edge.realtime import configure
 from edge.rehearsal import Rehearsal
-from edge.robot import EMULATED, Robot
+from edge.robot import Robot
+from edge.robot_buses import EMULATED
 from edge.schedulability import (
     PlanCost,
     Quantiles,

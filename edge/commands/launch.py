@@ -24,7 +24,8 @@ from edge.errors import UsageError
 from edge.fit import check_fit
 from edge.recorder import Recorder
 from edge.records import Channels
-from edge.robot import EMULATED, Robot
+from edge.robot import Robot
+from edge.robot_buses import EMULATED
 from edge.session import Bell, Session
 from edge.shared_memory import Mailbox
 from edge.signature import load_admitted

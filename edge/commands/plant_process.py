@@ -17,7 +17,8 @@ import numpy as np
 from edge.commands.plant_records import PLACE, TRUTH
 from edge.process import is_orphaned, make_real_time, ready
 from edge.rates import SUCCESS_HZ, TRACKER_HZ, period_ns
-from edge.robot import Bus, RealTime
+from edge.robot import RealTime
+from edge.robot_buses import Bus
 from edge.session import Session
 from edge.shared_memory import Mailbox
 from edge.tracker import encode

@@ -47,14 +47,17 @@ class LineOptions:
 class BusOptions:
     """Common settings of a joint bus; None leaves a protocol's own default.
 
-    ``patience`` multiplies how long answers are waited for; ``wrap`` may put something (a recorder)
-    around the transport.
+    ``patience`` multiplies how long answers are waited for, but not ``read_budget_us``, which
+    bounds a whole reading; ``fast_sync`` lets Dynamixel servos answer at once; ``wrap`` may put
+    something (a recorder) around the transport.
     """
 
     bitrate: int = 1_000_000
     data_bitrate: int = 5_000_000
     watchdog_ms: int | None = None
     patience: int = 1
+    read_budget_us: int | None = None
+    fast_sync: bool = True
     wrap: Callable[[Any], Any] = field(default=lambda transport: transport)
 
 
@@ -64,7 +67,8 @@ class ProtocolSpec:
 
     ``wire_us`` gives the time [us] that one cycle (all setpoints, all states) of so many joints
     takes on the wire at the default rates: no bus can be faster. ``plan_hz`` is a sound rate for
-    seven joints. ``first_id`` is where ids of a plain chain start.
+    seven joints. ``first_id`` is where ids of a plain chain start. ``features``: which fields of a
+    ``JointMap`` it heeds beyond ids, directions and zero offsets.
     """
 
     name: str
@@ -77,6 +81,7 @@ class ProtocolSpec:
     wire_us: Callable[[int], float]
     make_bus: Callable[[str, JointMap, BusOptions], JointBus]
     make_emulation: Callable[[Plant, str, LineOptions], Emulation]
+    features: frozenset[str] = frozenset()
 
     @property
     def is_can(self) -> bool:
@@ -84,10 +89,12 @@ class ProtocolSpec:
         return self.wire != "serial"
 
 
-def load_protocols() -> dict[str, ProtocolSpec]:
-    """All protocols that are installed, by name."""
+def load_protocols(name: str | None = None) -> dict[str, ProtocolSpec]:
+    """All protocols that are installed, by name; the one called ``name`` alone if that is given."""
     found: dict[str, ProtocolSpec] = {}
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        if name is not None and name != entry.name:
+            continue
         try:
             spec = entry.load()
         except Exception as error:  # somebody else's package: it must not take ours down

@@ -99,7 +99,7 @@ def _odrive_bus(address: str, joints: JointMap, options: BusOptions) -> JointBus
         joints,
         watchdog_ms=options.watchdog_ms or 0,
         reply_timeout_us=4000 * options.patience,
-        read_budget_us=9000 * options.patience,
+        read_budget_us=options.read_budget_us or 9000 * options.patience,
     )
     return odrive_bus(can_port(address, options, fd=False), config)
 
@@ -117,7 +117,7 @@ def _damiao_bus(address: str, joints: JointMap, options: BusOptions) -> JointBus
         joints,
         watchdog_ms=options.watchdog_ms or 0,
         reply_timeout_us=4000 * options.patience,
-        read_budget_us=9000 * options.patience,
+        read_budget_us=options.read_budget_us or 9000 * options.patience,
     )
     return damiao_bus(can_port(address, options, fd=False), config)
 
@@ -135,7 +135,7 @@ def _moteus_bus(address: str, joints: JointMap, options: BusOptions) -> JointBus
         joints,
         watchdog_ms=100 if options.watchdog_ms is None else options.watchdog_ms,
         reply_timeout_us=2000 * options.patience,
-        read_budget_us=5000 * options.patience,
+        read_budget_us=options.read_budget_us or 5000 * options.patience,
     )
     return moteus_bus(can_port(address, options, fd=True), config)
 
@@ -153,7 +153,7 @@ def _cia402_bus(address: str, joints: JointMap, options: BusOptions) -> JointBus
         joints,
         watchdog_ms=100 if options.watchdog_ms is None else options.watchdog_ms,
         reply_timeout_us=4000 * options.patience,
-        read_budget_us=9000 * options.patience,
+        read_budget_us=options.read_budget_us or 9000 * options.patience,
     )
     return cia402_bus(can_port(address, options, fd=False), config)
 
@@ -175,6 +175,7 @@ ODRIVE = ProtocolSpec(
     wire_us=_wire_us([_classic(0x0C, 8), _classic(0x09, 8, remote=True), _classic(0x09, 8)]),
     make_bus=_odrive_bus,
     make_emulation=_emulation(_odrive_axis),
+    features=frozenset({"gear_ratios", "takes_velocity"}),
 )
 DAMIAO = ProtocolSpec(
     name="damiao",
@@ -187,6 +188,7 @@ DAMIAO = ProtocolSpec(
     wire_us=_wire_us([_classic(0x01, 8), _classic(0x11, 8)]),
     make_bus=_damiao_bus,
     make_emulation=_emulation(_damiao_motor),
+    features=frozenset({"gear_ratios"}),
 )
 MOTEUS = ProtocolSpec(
     name="moteus",
@@ -199,6 +201,7 @@ MOTEUS = ProtocolSpec(
     wire_us=_wire_us([_fd(0x8001, 24), _fd(0x100, 20)]),
     make_bus=_moteus_bus,
     make_emulation=_emulation(_moteus_servo),
+    features=frozenset({"gear_ratios"}),
 )
 CIA402 = ProtocolSpec(
     name="cia402",
@@ -211,4 +214,5 @@ CIA402 = ProtocolSpec(
     wire_us=_wire_us([_classic(0x201, 6), _classic(0x181, 8)], [CanFrame(0x80)]),
     make_bus=_cia402_bus,
     make_emulation=_emulation(_cia402_drive),
+    features=frozenset({"gear_ratios"}),
 )

@@ -42,10 +42,14 @@ def _dynamixel_bus(address: str, joints: JointMap, options: BusOptions) -> Joint
         joints.ids,
         joints.directions,
         joints.zero_offsets_rad,
+        shadows={
+            i: shadows for i, shadows in zip(joints.ids, joints.shadow_ids, strict=True) if shadows
+        },
         baud=options.bitrate,
-        watchdog_ms=100 if options.watchdog_ms is None else options.watchdog_ms,
+        fast_sync=options.fast_sync,
+        watchdog_ms=200 if options.watchdog_ms is None else options.watchdog_ms,
         reply_slack_us=1500 * options.patience,
-        read_budget_us=4500 * options.patience,
+        read_budget_us=options.read_budget_us or 4500 * options.patience,
     )
     return DynamixelBus(options.wrap(SerialPort(address, options.bitrate)), config)
 
@@ -76,7 +80,7 @@ def _feetech_bus(address: str, joints: JointMap, options: BusOptions) -> JointBu
         joints,
         options.bitrate,
         reply_slack_us=3000 * options.patience,
-        read_budget_us=9000 * options.patience,
+        read_budget_us=options.read_budget_us or 9000 * options.patience,
     )
     return FeetechBus(options.wrap(SerialPort(address, options.bitrate)), config)
 
@@ -111,6 +115,7 @@ DYNAMIXEL = ProtocolSpec(
     wire_us=_dynamixel_wire_us,
     make_bus=_dynamixel_bus,
     make_emulation=_dynamixel_emulation,
+    features=frozenset({"shadow_ids"}),
 )
 FEETECH = ProtocolSpec(
     name="feetech",
@@ -123,4 +128,5 @@ FEETECH = ProtocolSpec(
     wire_us=_feetech_wire_us,
     make_bus=_feetech_bus,
     make_emulation=_feetech_emulation,
+    features=frozenset({"gear_ratios"}),
 )
