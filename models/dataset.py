@@ -1,8 +1,9 @@
 """Demonstrations as windows: what was observed at a step, and the chunk of actions that followed.
 
-The file is a .npz without pickles. It holds, one row per step at the policy's rate and all
-episodes behind one another: ``observation.*`` features, ``action`` (the clean reference of the
-next step), ``mask`` (the action is a valid label); and ``episode_start``, each episode's first row.
+They come from any file that `models.data` reads. Our own is a .npz without pickles. It holds, one
+row per step at the policy's rate and all episodes behind one another: ``observation.*`` features,
+``action`` (the clean reference of the next step), ``mask`` (the action is a valid label); and
+``episode_start``, each episode's first row.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.data.errors import DataError
+from models.data.formats import read_recording
+from models.data.recording import training_arrays
+
 COMMAND_KEY = "observation.command"
-_REQUIRED = ("action", "mask", "episode_start", COMMAND_KEY)
 
 
 @dataclass(frozen=True)
@@ -67,15 +71,11 @@ class Windows:
 def load_windows(
     path: Path, features: Sequence[str], n_obs_steps: int, action_horizon: int
 ) -> Windows:
-    """Reads a demonstrations file; raises ValueError naming what is missing or malformed."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: not a readable .npz of demonstrations ({error})") from error
-    for key in (*_REQUIRED, *features):
+    """Reads recorded data; raises ValueError naming what is missing or malformed."""
+    arrays = training_arrays(read_recording(path))
+    for key in features:
         if key not in arrays:
-            raise ValueError(f"{path}: array {key!r} is missing")
+            raise DataError(f"{path}: no {key!r}; it has {', '.join(sorted(arrays))}")
     return make_windows(arrays, features, n_obs_steps, action_horizon)
 
 

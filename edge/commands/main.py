@@ -11,6 +11,7 @@ from edge.commands.build import build
 from edge.commands.bundle import bundle_app
 from edge.commands.bus import bus_app
 from edge.commands.calibrate import calibrate_app
+from edge.commands.data import data_app
 from edge.commands.doctor import doctor
 from edge.commands.emulate import emulate
 from edge.commands.export import export
@@ -36,6 +37,7 @@ app.add_typer(bench_app, name="bench")
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(bus_app, name="bus")
 app.add_typer(calibrate_app, name="calibrate")
+app.add_typer(data_app, name="data")
 app.add_typer(tokens_app, name="tokens")
 
 

@@ -1,0 +1,1 @@
+"""Recorded demonstrations of other systems, read as what training takes."""

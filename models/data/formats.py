@@ -1,0 +1,35 @@
+"""Which reader a path is for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from models.data.errors import DataError
+from models.data.hdf5 import read_hdf5
+from models.data.lerobot import INFO, read_lerobot
+from models.data.npz import read_npz
+from models.data.recording import Recording
+from models.data.zarr_buffer import read_zarr
+
+FORMATS = (
+    "a demonstrations .npz, a LeRobotDataset v3 directory, a robomimic .hdf5 or .h5, "
+    "a .zarr directory or .zarr.zip"
+)
+
+
+def read_recording(path: Path) -> Recording:
+    """Read recorded data of any known format. Raises DataError, one line."""
+    if not path.exists():
+        raise DataError(f"{path}: no such file or directory")
+    if path.is_dir():
+        if (path / INFO).exists():
+            return read_lerobot(path)
+        if any((path / name).exists() for name in (".zgroup", "zarr.json", ".zmetadata")):
+            return read_zarr(path)
+    elif path.suffix == ".npz":
+        return read_npz(path)
+    elif path.suffix in (".hdf5", ".h5"):
+        return read_hdf5(path)
+    elif path.name.endswith(".zarr.zip"):
+        return read_zarr(path)
+    raise DataError(f"{path}: unknown kind of data; known are {FORMATS}")
