@@ -87,6 +87,10 @@ class SerialPort:
             raise self._gone(None)
         return data
 
+    def fileno(self) -> int:
+        """Descriptor that is readable when bytes have come; raises ``PortError`` when closed."""
+        return self._open_fd()
+
     def flush_input(self) -> None:
         """Throw away what the driver holds for us."""
         try:
