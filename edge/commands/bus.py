@@ -7,6 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edge.commands.bus_latency import latency
+from edge.commands.bus_monitor import monitor
+from edge.commands.bus_scan import scan
+from edge.commands.bus_set_id import set_id
+
 if TYPE_CHECKING:
     from firmware_bridge.protocols import ProtocolSpec
 
@@ -33,6 +38,12 @@ def protocols(
         print(json.dumps({"protocols": rows}))
         return
     _print_table(rows)
+
+
+bus_app.command()(scan)
+bus_app.command()(monitor)
+bus_app.command()(latency)
+bus_app.command("set-id")(set_id)
 
 
 def _row(spec: ProtocolSpec) -> dict[str, Any]:

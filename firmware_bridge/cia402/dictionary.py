@@ -21,8 +21,8 @@ DRIVE_PROFILE = 0x0002_0192  # servo drive, profile 402
 COUNTS_PER_TURN = 65_536
 
 _VARIABLES = (  # index, type, default, access
-    (0x1000, UNSIGNED32, DRIVE_PROFILE, "ro"),
-    (0x1001, UNSIGNED8, 0, "ro"),
+    (Object.DEVICE_TYPE, UNSIGNED32, DRIVE_PROFILE, "ro"),
+    (Object.ERROR_REGISTER, UNSIGNED8, 0, "ro"),
     (Object.PRODUCER_HEARTBEAT, UNSIGNED16, 0, "rw"),
     (Object.ABORT_CONNECTION_OPTION, INTEGER16, 1, "rw"),
     (Object.ERROR_CODE, UNSIGNED16, 0, "ro"),
@@ -37,7 +37,6 @@ _VARIABLES = (  # index, type, default, access
     (Object.SUPPORTED_DRIVE_MODES, UNSIGNED32, CSP_SUPPORTED, "ro"),
 )
 _RECORDS = (  # index, then (type, default) of subindex 1 and up
-    (0x1018, ((UNSIGNED32, 0x7FFF), (UNSIGNED32, 1), (UNSIGNED32, 1), (UNSIGNED32, 1))),
     (Object.CONSUMER_HEARTBEAT, ((UNSIGNED32, 0),)),
     (
         Object.POSITION_ENCODER_RESOLUTION,
@@ -51,12 +50,18 @@ _RECORDS = (  # index, then (type, default) of subindex 1 and up
 _MAPPINGS = (Object.RPDO1_MAPPING, Object.TPDO1_MAPPING, Object.TPDO2_MAPPING)
 
 
-def object_dictionary(node_id: int) -> ObjectDictionary:
-    """A drive's dictionary; PDO ids start at their defaults for ``node_id``, switched off."""
+def object_dictionary(
+    node_id: int, identity: tuple[int, int, int, int] = (0, 0, 0, 0)
+) -> ObjectDictionary:
+    """A drive's dictionary; PDO ids start at their defaults for ``node_id``, switched off.
+
+    ``identity``: vendor, product, revision and serial number.
+    """
     dictionary = ObjectDictionary()  # type: ignore[no-untyped-call]
     for index, data_type, default, access in _VARIABLES:
         dictionary.add_object(_variable(_name(index), index, 0, data_type, default, access))
-    for index, entries in _RECORDS:
+    named = (Object.IDENTITY, tuple((UNSIGNED32, value) for value in identity))
+    for index, entries in (named, *_RECORDS):
         record = ODRecord(_name(index), index)
         record.add_member(_variable("count", index, 0, UNSIGNED8, len(entries), "ro"))
         for sub, (data_type, default) in enumerate(entries, start=1):

@@ -11,6 +11,8 @@ EMERGENCY_BASE = 0x80
 TPDO1_BASE = 0x180
 RPDO1_BASE = 0x200
 TPDO2_BASE = 0x280
+SDO_ANSWER_BASE = 0x580
+SDO_QUESTION_BASE = 0x600
 HEARTBEAT_BASE = 0x700
 NMT_ID = 0x000
 MAX_NODE = 127
@@ -19,8 +21,11 @@ MAX_NODE = 127
 class Object(IntEnum):
     """Indices by the profile's names."""
 
+    DEVICE_TYPE = 0x1000
+    ERROR_REGISTER = 0x1001
     CONSUMER_HEARTBEAT = 0x1016
     PRODUCER_HEARTBEAT = 0x1017
+    IDENTITY = 0x1018
     RPDO1_COMMUNICATION = 0x1400
     RPDO1_MAPPING = 0x1600
     TPDO1_COMMUNICATION = 0x1800
@@ -46,7 +51,10 @@ class NmtCommand(IntEnum):
     """First byte of a network management frame."""
 
     START = 0x01
+    STOP = 0x02
     PRE_OPERATIONAL = 0x80
+    RESET_NODE = 0x81
+    RESET_COMMUNICATION = 0x82
 
 
 class Controlword(IntEnum):

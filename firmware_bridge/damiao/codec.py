@@ -41,14 +41,18 @@ class Register(IntEnum):
 
     KT_VALUE = 1  # Nm/A
     MST_ID = 7
+    ESC_ID = 8
     TIMEOUT = 9  # units of 50 us, 0: none
     CTRL_MODE = 10
+    SW_VER = 14
     PMAX = 21
     VMAX = 22
     TMAX = 23
 
 
-INTEGER_REGISTERS = frozenset({Register.MST_ID, Register.TIMEOUT, Register.CTRL_MODE})
+INTEGER_REGISTERS = frozenset(
+    {Register.MST_ID, Register.ESC_ID, Register.TIMEOUT, Register.CTRL_MODE, Register.SW_VER}
+)
 MIT_MODE = 1
 TIMEOUT_UNIT_US = 50
 
@@ -161,6 +165,11 @@ def read_register(motor_id: int, register: int) -> CanFrame:
 def write_register(motor_id: int, register: int, data: bytes) -> CanFrame:
     """Set a register until power goes; ``data`` is 4 bytes, little-endian."""
     return CanFrame(REGISTER_ID, bytes((motor_id, 0, Access.WRITE, register)) + data)
+
+
+def save(motor_id: int) -> CanFrame:
+    """Keep the registers as they are now without power; only a disabled motor does."""
+    return CanFrame(REGISTER_ID, bytes((motor_id, 0, Access.SAVE, 1, 0, 0, 0, 0)))
 
 
 def register_answer(master_id: int, motor_id: int, answer: RegisterAnswer) -> CanFrame:

@@ -16,14 +16,15 @@ ANSWER_TIMEOUT_NS = 50_000_000  # an EEPROM write takes milliseconds
 
 
 class ServoLink:
-    """Asks one servo at a time and repeats a lost question up to ``ATTEMPTS`` times.
+    """Asks one servo at a time, and a lost question up to ``attempts`` times in all.
 
     All methods raise ``BusTimeout`` naming the id when it stays silent, ``DeviceError`` when it
     refuses. An alert (hardware error) does not refuse: read ``HARDWARE_ERROR_STATUS`` for it.
     """
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, attempts: int = ATTEMPTS) -> None:
         self._transport = transport
+        self._attempts = attempts
         self._parser = PacketParser()
 
     def ping(self, device_id: int) -> int:
@@ -40,12 +41,15 @@ class ServoLink:
 
     def write(self, device_id: int, register: Register, value: int) -> None:
         """Write a register; the servo's answer confirms it."""
-        data = value.to_bytes(WIDTH[register], "little", signed=register in SIGNED)
-        question = codec.write(device_id, register, data)
+        question = _write(device_id, register, value)
         self._ask(device_id, question, 0, f"write of {value} to {register.name}")
 
+    def tell(self, device_id: int, register: Register, value: int) -> None:
+        """Write a register once and let its answer, from whatever id, pass by."""
+        self._exchange(device_id, _write(device_id, register, value), 0)
+
     def _ask(self, device_id: int, question: bytes, data_length: int, what: str) -> Status:
-        for _ in range(ATTEMPTS):
+        for _ in range(self._attempts):
             answer = self._exchange(device_id, question, data_length)
             if answer is not None:
                 _refuse_error(answer, what)
@@ -65,6 +69,11 @@ class ServoLink:
                 if answer is not None and _answers(answer, device_id, data_length):
                     return answer
         return None
+
+
+def _write(device_id: int, register: Register, value: int) -> bytes:
+    data = value.to_bytes(WIDTH[register], "little", signed=register in SIGNED)
+    return codec.write(device_id, register, data)
 
 
 def _answers(answer: Status, device_id: int, data_length: int) -> bool:

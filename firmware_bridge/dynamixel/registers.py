@@ -113,7 +113,23 @@ class OperatingMode(IntEnum):
 
 
 DRIVE_MODE_REVERSE = 0x01  # bit 0 of DRIVE_MODE: positive is clockwise
-BAUD_BY_CODE = (9600, 57_600, 115_200, 1_000_000, 2_000_000, 3_000_000, 4_000_000, 4_500_000)
+MODELS = {
+    1000: "XH430-W350",
+    1010: "XH430-W210",
+    1020: "XM430-W350",
+    1030: "XM430-W210",
+    1060: "XL430-W250",
+    1070: "XC430-W150",
+    1080: "XC430-W240",
+    1100: "XH540-W270",
+    1110: "XH540-W150",
+    1120: "XM540-W270",
+    1130: "XM540-W150",
+    1190: "XL330-M077",
+    1200: "XL330-M288",
+    1210: "XC330-T181",
+    1220: "XC330-T288",
+}  # by MODEL_NUMBER
 
 HARDWARE_ERRORS = {
     0x01: "input voltage",

@@ -11,6 +11,8 @@ import canopen
 
 from firmware_bridge.can_bus.frame import CLASSIC_MAX_LENGTH, CanFrame
 from firmware_bridge.cia402.dictionary import COUNTS_PER_TURN, object_dictionary
+from firmware_bridge.cia402.lss import MASTER_ID as LSS_MASTER_ID
+from firmware_bridge.cia402.lss import Identity
 from firmware_bridge.cia402.objects import (
     CYCLIC_SYNCHRONOUS_POSITION,
     EMERGENCY,
@@ -20,17 +22,20 @@ from firmware_bridge.cia402.objects import (
     NMT_ID,
     ON_CHANGE,
     PDOS,
+    SDO_QUESTION_BASE,
     SYNC_ID,
     DriveState,
+    NmtCommand,
     Object,
     Pdo,
 )
 from firmware_bridge.emulation.can_motor import NS_PER_MS, CanMotor
 from firmware_bridge.emulation.canopen_outbox import Outbox
+from firmware_bridge.emulation.lss_slave import LssSlave
 
 COUNTS_PER_RAD = COUNTS_PER_TURN / (2.0 * math.pi)
 PDO_OFF = 1 << 31
-SDO_BASE = 0x600
+VENDOR, PRODUCT, REVISION, FIRST_SERIAL = 0x7FFF, 1, 1, 1000
 FIRST_PROFILE_INDEX = 0x6000
 CAN_ID_MASK = 0x7FF
 VOLTAGE_ENABLED, REMOTE = 0x10, 0x200  # bits of the statusword
@@ -48,12 +53,8 @@ class Cia402Drive(CanMotor):
 
     def __init__(self, joint: int, node_id: int) -> None:
         super().__init__(joint, node_id)
-        self._outbox = Outbox()
-        self._network = canopen.Network(self._outbox)  # type: ignore[arg-type]
-        self._node = canopen.LocalNode(node_id, object_dictionary(node_id))
-        self._network.add_node(self._node)
-        self._node.add_read_callback(self._read)  # type: ignore[no-untyped-call]
-        self._node.add_write_callback(self._written)  # type: ignore[no-untyped-call]
+        self._lss = LssSlave(Identity(VENDOR, PRODUCT, REVISION, FIRST_SERIAL + joint), node_id)
+        self._make_node()
         self.state = DriveState.SWITCH_ON_DISABLED
         self.error_code = 0
         self._last_controlword = 0
@@ -68,6 +69,16 @@ class Cia402Drive(CanMotor):
         self._command_mapping: list[tuple[int, int, int]] = []
         self._boot()
 
+    def _make_node(self) -> None:
+        """What ``canopen`` serves, under the present node id."""
+        dictionary = object_dictionary(self.device_id, self._lss.identity)
+        self._outbox = Outbox()
+        self._network = canopen.Network(self._outbox)  # type: ignore[arg-type]
+        self._node = canopen.LocalNode(self.device_id, dictionary)
+        self._network.add_node(self._node)
+        self._node.add_read_callback(self._read)  # type: ignore[no-untyped-call]
+        self._node.add_write_callback(self._written)  # type: ignore[no-untyped-call]
+
     def _boot(self) -> None:
         self._node.nmt.send_command(0x81)
         self._node.nmt.state = "PRE-OPERATIONAL"
@@ -79,18 +90,34 @@ class Cia402Drive(CanMotor):
         self._now_ns = frame.stamp_ns
         if frame.can_id == SYNC_ID:
             return self._synchronise()
+        if frame.can_id == LSS_MASTER_ID:
+            return self._lss.hear(frame)
+        if self._is_renamed(frame):
+            return self._spoken()
         if self._stale:
             self._refresh_ids()
         if frame.can_id == self._host_heartbeat_id:
             self._host_heard_ns = frame.stamp_ns
         elif frame.can_id == self._command_id and self._operational:
             self._take_pdo(frame.data)
-        elif frame.can_id in (NMT_ID, SDO_BASE + self.device_id):
+        elif frame.can_id in (NMT_ID, SDO_QUESTION_BASE + self.device_id):
             if len(frame.data) in (2, 8):
                 self._network.notify(frame.can_id, bytearray(frame.data), 0.0)
         else:
             return []
         return self._spoken()
+
+    def _is_renamed(self, frame: CanFrame) -> bool:
+        """Take the node id that LSS left, with a reset for this node or for all."""
+        resets = (NmtCommand.RESET_NODE, NmtCommand.RESET_COMMUNICATION)
+        if frame.can_id != NMT_ID or len(frame.data) != 2 or frame.data[0] not in resets:
+            return False
+        if frame.data[1] not in (0, self.device_id) or self._lss.pending == self.device_id:
+            return False
+        self.device_id, self._stale = self._lss.pending, True
+        self._make_node()
+        self._boot()
+        return True
 
     def _refresh_ids(self) -> None:
         """Work out what to listen to, once after each change of the dictionary."""
@@ -290,7 +317,8 @@ class Cia402Drive(CanMotor):
     def restart(self) -> None:
         """As at power-on: boot-up message, pre-operational, no voltage, dictionary as made."""
         super().restart()
-        self._node.data_store.clear()
+        self.device_id = self._lss.pending = self._lss.stored
+        self._make_node()
         self._stale = True
         self.state, self.error_code = DriveState.SWITCH_ON_DISABLED, 0
         self._host_heard_ns = self._told_status = None

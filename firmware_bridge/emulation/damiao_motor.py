@@ -23,6 +23,7 @@ from firmware_bridge.damiao.codec import (
 from firmware_bridge.emulation.can_motor import CanMotor
 
 DM_J4310 = Ranges(12.5, 30.0, 10.0)
+SOFTWARE_VERSION = 5017
 TORQUE_CONSTANT = 0.945  # Nm/A at the output of a DM-J4310
 
 
@@ -42,12 +43,15 @@ class DamiaoMotor(CanMotor):
         self.registers: dict[int, bytes] = {
             Register.KT_VALUE: struct.pack("<f", TORQUE_CONSTANT),
             Register.MST_ID: struct.pack("<I", motor_id + master_offset),
+            Register.ESC_ID: struct.pack("<I", motor_id),
+            Register.SW_VER: struct.pack("<I", SOFTWARE_VERSION),
             Register.TIMEOUT: struct.pack("<I", 0),
             Register.CTRL_MODE: struct.pack("<I", MIT_MODE),
             Register.PMAX: struct.pack("<f", ranges.position),
             Register.VMAX: struct.pack("<f", ranges.velocity),
             Register.TMAX: struct.pack("<f", ranges.torque),
         }
+        self._saved = dict(self.registers)
         self._heard_ns = 0
 
     @property
@@ -91,11 +95,25 @@ class DamiaoMotor(CanMotor):
         access, register = data[2], data[3]
         if access == Access.REFRESH:
             return [self._feedback()]
+        if access == Access.SAVE:
+            return self._save(data)
         if register not in self.registers or access not in (Access.READ, Access.WRITE):
             return []
-        if access == Access.WRITE:
+        asked_as = self.device_id
+        if access == Access.WRITE and register != Register.SW_VER:
             self.registers[register] = data[4:]
+            self.device_id = self._own_id()
         answer = RegisterAnswer(access, register, self.registers[register])
+        return [codec.register_answer(self.master_id, asked_as, answer)]
+
+    def _own_id(self) -> int:
+        return int.from_bytes(self.registers[Register.ESC_ID], "little")
+
+    def _save(self, data: bytes) -> list[CanFrame]:
+        if self.state == ENABLED:
+            return []
+        self._saved = dict(self.registers)
+        answer = RegisterAnswer(Access.SAVE, data[3], data[4:])
         return [codec.register_answer(self.master_id, self.device_id, answer)]
 
     def _feedback(self) -> CanFrame:
@@ -124,6 +142,8 @@ class DamiaoMotor(CanMotor):
         self.grip()
 
     def restart(self) -> None:
-        """As at power-on."""
+        """As at power-on: disabled, the registers as they were saved."""
         super().restart()
         self.state = DISABLED
+        self.registers = dict(self._saved)
+        self.device_id = self._own_id()

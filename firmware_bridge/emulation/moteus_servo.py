@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from firmware_bridge.can_bus.frame import FD_LENGTHS, MAX_STANDARD_ID, CanFrame, fd_padded
 from firmware_bridge.emulation.can_motor import CanMotor
-from firmware_bridge.moteus import codec
+from firmware_bridge.moteus import codec, console
 from firmware_bridge.moteus.codec import ANSWER, READ, WRITE, Mode, Register, Subframe
 
 RAD_PER_TURN = 2.0 * math.pi
@@ -29,6 +29,8 @@ class MoteusServo(CanMotor):
         super().__init__(joint, servo_id)
         self.mode = int(Mode.STOPPED)
         self.fault = 0
+        self._said = b""  # console output that nobody has fetched
+        self._saved_id = servo_id
         self._timeout_s = DEFAULT_TIMEOUT_S
         self._heard_ns = 0
 
@@ -39,6 +41,8 @@ class MoteusServo(CanMotor):
             return []
         if frame.can_id & ~0xFFFF:
             return []
+        if frame.data[:1] in (bytes((console.CLIENT_DATA,)), bytes((console.CLIENT_POLL,))):
+            return self._converse(frame)
         subframes = list(codec.parse(frame.data))
         writes = {s.register: s.value for s in subframes if s.kind == WRITE}
         if writes:
@@ -54,6 +58,27 @@ class MoteusServo(CanMotor):
         padded = fd_padded(answer, codec.NOP)
         extended = can_id > MAX_STANDARD_ID
         return [CanFrame(can_id, padded, extended, fd=True, switch_rate=frame.switch_rate)]
+
+    def _converse(self, frame: CanFrame) -> list[CanFrame]:
+        """The diagnostic console: ``conf set id.id N`` and ``conf write`` are what it knows."""
+        data = frame.data
+        if data[0] == console.CLIENT_DATA:
+            command = data[console.HEAD : console.HEAD + data[2]].decode(errors="replace").strip()
+            self._said += self._run(command.split())
+            return []
+        piece, self._said = self._said[: data[2]], self._said[data[2] :]
+        head = bytes((console.SERVER_DATA, console.CHANNEL, len(piece)))
+        return [codec.frame(codec.answer_id(self.device_id), head + piece)]
+
+    def _run(self, words: list[str]) -> bytes:
+        if words == ["conf", "write"]:
+            self._saved_id = self.device_id
+            return b"OK\r\n"
+        settable = words[:3] == ["conf", "set", "id.id"] and len(words) == 4
+        if settable and words[3].isdecimal() and 1 <= int(words[3]) <= codec.MAX_ID:
+            self.device_id = int(words[3])
+            return b"OK\r\n"
+        return b"ERR unknown command\r\n"
 
     def _obey(self, writes: dict[int, float], now_ns: int) -> None:
         mode = writes.get(Register.MODE)
@@ -122,6 +147,7 @@ class MoteusServo(CanMotor):
     def restart(self) -> None:
         """As at power-on."""
         super().restart()
+        self.device_id, self._said = self._saved_id, b""
         self.mode, self.fault = int(Mode.STOPPED), 0
 
 

@@ -7,12 +7,21 @@ import math
 from firmware_bridge.can_bus.frame import CanFrame
 from firmware_bridge.emulation.can_motor import NS_PER_MS, CanMotor
 from firmware_bridge.odrive import codec
-from firmware_bridge.odrive.codec import AxisState, Command, ControlMode, Heartbeat, Version
+from firmware_bridge.odrive.codec import (
+    Address,
+    AxisState,
+    Command,
+    ControlMode,
+    Heartbeat,
+    RebootAction,
+    Version,
+)
 from firmware_bridge.odrive.errors import ESTOP_0_5, ESTOP_0_6, WATCHDOG_0_5, WATCHDOG_0_6
 
 HEARTBEAT_NS = 100 * NS_PER_MS
 RAD_PER_TURN = 2.0 * math.pi
 HARDWARE = (4, 4, 58)
+SERIAL_NUMBER = 0x3876_0D65_3030
 
 
 class ODriveAxis(CanMotor):
@@ -26,6 +35,8 @@ class ODriveAxis(CanMotor):
         self, joint: int, node: int, firmware: tuple[int, int] = (0, 6), watchdog_ms: int = 0
     ) -> None:
         super().__init__(joint, node)
+        self._saved_node = node
+        self.serial_number = (SERIAL_NUMBER + joint).to_bytes(6, "little")
         self.firmware = firmware
         self.watchdog_ms = watchdog_ms
         self.axis_error = 0
@@ -54,6 +65,8 @@ class ODriveAxis(CanMotor):
             return [codec.iq(node, self.current_ma / 1000.0, self.current_ma / 1000.0)]
         if command == Command.GET_VERSION and self.firmware >= (0, 6):
             return [codec.version(node, Version(HARDWARE, (*self.firmware, 11)))]
+        if command == Command.ADDRESS and self.firmware >= (0, 6):
+            return [codec.address(Address(node, self.serial_number))]
         return []
 
     def _obey(self, command: int, data: bytes) -> None:
@@ -69,8 +82,17 @@ class ODriveAxis(CanMotor):
             self.axis_error = 0
         elif command == Command.ESTOP:
             self.fail(ESTOP_0_5 if self.firmware < (0, 6) else ESTOP_0_6)
+        elif command == Command.ADDRESS and self.firmware >= (0, 6):
+            self._take_address(codec.read_address(data))
         elif command == Command.REBOOT:
+            if data[:1] == bytes((RebootAction.SAVE,)):
+                self._saved_node = self.device_id
             self.restart()
+
+    def _take_address(self, wanted: Address | None) -> None:
+        """A node id for the axis of a serial number; lost with power unless it is saved."""
+        if wanted is not None and wanted.serial_number == self.serial_number:
+            self.device_id = wanted.node
 
     def _set_state(self, state: int) -> None:
         if state == AxisState.CLOSED_LOOP_CONTROL and not self.axis_error:
@@ -109,4 +131,5 @@ class ODriveAxis(CanMotor):
     def restart(self) -> None:
         """As at power-on: idle, no errors."""
         super().restart()
+        self.device_id = self._saved_node
         self.axis_error, self.axis_state = 0, int(AxisState.IDLE)

@@ -22,13 +22,19 @@ ANSWER_TIMEOUT_NS = 50_000_000
 
 
 class ServoLink:
-    """Asks one servo at a time and repeats a lost question up to ``ATTEMPTS`` times.
+    """Asks one servo at a time, and a lost question up to ``attempts`` times in all.
 
     All methods raise ``BusTimeout`` naming the id when it stays silent.
     """
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        attempts: int = ATTEMPTS,
+        timeout_ns: int = ANSWER_TIMEOUT_NS,
+    ) -> None:
         self._transport = transport
+        self._attempts, self._timeout_ns = attempts, timeout_ns
         self._parser = PacketParser()
 
     def ping(self, device_id: int) -> int:
@@ -45,9 +51,12 @@ class ServoLink:
 
     def write(self, device_id: int, register: Register, value: int) -> None:
         """Write a register; the servo's answer confirms it."""
-        raw = to_sign_magnitude(value, SIGN_BIT[register]) if register in SIGN_BIT else value
-        question = codec.write(device_id, register, raw.to_bytes(WIDTH[register], "little"))
+        question = _write(device_id, register, value)
         self._ask(device_id, question, 0, f"write of {value} to {register.name}")
+
+    def tell(self, device_id: int, register: Register, value: int) -> None:
+        """Write a register once and let its answer, from whatever id, pass by."""
+        self._exchange(device_id, _write(device_id, register, value), 0)
 
     def raise_status(self, device_id: int) -> None:
         """Raise ``DeviceError`` naming what the servo complains about, if anything."""
@@ -55,7 +64,7 @@ class ServoLink:
             raise DeviceError(f"servo {device_id} reports: {describe_status(bits)}")
 
     def _ask(self, device_id: int, question: bytes, length: int, what: str) -> Packet:
-        for _ in range(ATTEMPTS):
+        for _ in range(self._attempts):
             answer = self._exchange(device_id, question, length)
             if answer is not None:
                 return answer
@@ -65,7 +74,7 @@ class ServoLink:
         self._transport.flush_input()
         self._parser.reset()
         self._transport.write(question)
-        deadline_ns = time.monotonic_ns() + ANSWER_TIMEOUT_NS
+        deadline_ns = time.monotonic_ns() + self._timeout_ns
         missing = codec.OVERHEAD + length
         while data := self._transport.read(missing, deadline_ns):
             missing = 1
@@ -73,3 +82,8 @@ class ServoLink:
                 if packet.device_id == device_id and len(packet.parameters) == length:
                     return packet
         return None
+
+
+def _write(device_id: int, register: Register, value: int) -> bytes:
+    raw = to_sign_magnitude(value, SIGN_BIT[register]) if register in SIGN_BIT else value
+    return codec.write(device_id, register, raw.to_bytes(WIDTH[register], "little"))

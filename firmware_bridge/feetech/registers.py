@@ -59,6 +59,7 @@ SIGN_BIT = {
 }
 
 POSITION_MODE = 0
+MODELS = {777: "STS3215", 2825: "STS3250"}  # by MODEL_NUMBER
 STATUS_ERRORS = {
     0x01: "input voltage",
     0x02: "angle sensor",

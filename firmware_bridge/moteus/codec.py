@@ -36,6 +36,8 @@ class Register(IntEnum):
     COMMAND_POSITION = 0x020
     COMMAND_VELOCITY = 0x021
     COMMAND_TIMEOUT = 0x027
+    MODEL_NUMBER = 0x100
+    FIRMWARE_VERSION = 0x101
 
 
 class Mode(IntEnum):

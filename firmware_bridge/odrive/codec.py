@@ -26,6 +26,7 @@ class Command(IntEnum):
     HEARTBEAT = 0x01
     ESTOP = 0x02
     GET_ERROR = 0x03  # 0.5: motor error
+    ADDRESS = 0x06  # 0.6 only
     SET_AXIS_STATE = 0x07
     GET_ENCODER_ESTIMATES = 0x09
     SET_CONTROLLER_MODE = 0x0B
@@ -72,12 +73,28 @@ class Version(NamedTuple):
     firmware: tuple[int, int, int]
 
 
+class Address(NamedTuple):
+    """An axis' node id and its serial number (6 bytes); ``connection`` is its interface's."""
+
+    node: int
+    serial_number: bytes
+    connection: int = 0
+
+
+class RebootAction(IntEnum):
+    """What else a reboot does (0.6)."""
+
+    REBOOT = 0
+    SAVE = 1
+
+
 _PAIR = struct.Struct("<ff")
 _INPUT_POS = struct.Struct("<fhh")
 _TWO_WORDS = struct.Struct("<II")
 _WORD = struct.Struct("<I")
 _HEARTBEAT = struct.Struct("<IB")
 _VERSION = struct.Struct("<8B")
+_ADDRESS = struct.Struct("<B6sB")
 
 
 def frame_id(node: int, command: int) -> int:
@@ -128,9 +145,19 @@ def clear_errors(node: int) -> CanFrame:
     return CanFrame(frame_id(node, Command.CLEAR_ERRORS), bytes(1))
 
 
-def reboot(node: int) -> CanFrame:
+def reboot(node: int, action: int = RebootAction.REBOOT) -> CanFrame:
     """Start the controller again."""
-    return CanFrame(frame_id(node, Command.REBOOT), bytes(1))
+    return CanFrame(frame_id(node, Command.REBOOT), bytes((action,)))
+
+
+def set_address(node: int, value: Address) -> CanFrame:
+    """Give the axis with this serial number, now at ``node``, another node id."""
+    return CanFrame(frame_id(node, Command.ADDRESS), _ADDRESS.pack(*value))
+
+
+def address(value: Address) -> CanFrame:
+    """Who an axis is, as it answers a remote frame."""
+    return set_address(value.node, value)
 
 
 def encoder_estimates(node: int, turns: float, turns_s: float) -> CanFrame:
@@ -170,6 +197,11 @@ def read_pair(data: bytes) -> tuple[float, float] | None:
 def read_heartbeat(data: bytes) -> Heartbeat | None:
     """Error and state, which stand alike in both firmwares; None for a frame too short."""
     return Heartbeat(*_HEARTBEAT.unpack_from(data)) if len(data) >= _HEARTBEAT.size else None
+
+
+def read_address(data: bytes) -> Address | None:
+    """Node id and serial number, or None for another length."""
+    return Address(*_ADDRESS.unpack(data)) if len(data) == _ADDRESS.size else None
 
 
 def read_version(data: bytes) -> Version | None:

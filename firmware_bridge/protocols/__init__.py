@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from firmware_bridge.bus import JointBus
 from firmware_bridge.emulation.plant import Plant
 from firmware_bridge.joint_map import JointMap
+from firmware_bridge.protocols.toolboxes import Toolbox
 
 GROUP = "oat_edge.protocols"
 
@@ -68,7 +69,8 @@ class ProtocolSpec:
     ``wire_us`` gives the time [us] that one cycle (all setpoints, all states) of so many joints
     takes on the wire at the default rates: no bus can be faster. ``plan_hz`` is a sound rate for
     seven joints. ``first_id`` is where ids of a plain chain start. ``features``: which fields of a
-    ``JointMap`` it heeds beyond ids, directions and zero offsets.
+    ``JointMap`` it heeds beyond ids, directions and zero offsets. ``toolbox``: its tools for single
+    devices and for naming what passes, if it brings any.
     """
 
     name: str
@@ -82,6 +84,7 @@ class ProtocolSpec:
     make_bus: Callable[[str, JointMap, BusOptions], JointBus]
     make_emulation: Callable[[Plant, str, LineOptions], Emulation]
     features: frozenset[str] = frozenset()
+    toolbox: Callable[[], Toolbox] | None = None
 
     @property
     def is_can(self) -> bool:

@@ -13,7 +13,7 @@ from firmware_bridge.emulation.can_robot import EmulatedCanRobot
 from firmware_bridge.emulation.plant import Plant
 from firmware_bridge.errors import PortError
 from firmware_bridge.joint_map import JointMap
-from firmware_bridge.protocols import BusOptions, Emulation, LineOptions, ProtocolSpec
+from firmware_bridge.protocols import BusOptions, Emulation, LineOptions, ProtocolSpec, toolboxes
 from firmware_bridge.transports.can_port import CanTransport, PythonCanPort
 
 RATES = BitRates()
@@ -176,6 +176,7 @@ ODRIVE = ProtocolSpec(
     make_bus=_odrive_bus,
     make_emulation=_emulation(_odrive_axis),
     features=frozenset({"gear_ratios", "takes_velocity"}),
+    toolbox=toolboxes.odrive,
 )
 DAMIAO = ProtocolSpec(
     name="damiao",
@@ -189,6 +190,7 @@ DAMIAO = ProtocolSpec(
     make_bus=_damiao_bus,
     make_emulation=_emulation(_damiao_motor),
     features=frozenset({"gear_ratios"}),
+    toolbox=toolboxes.damiao,
 )
 MOTEUS = ProtocolSpec(
     name="moteus",
@@ -202,6 +204,7 @@ MOTEUS = ProtocolSpec(
     make_bus=_moteus_bus,
     make_emulation=_emulation(_moteus_servo),
     features=frozenset({"gear_ratios"}),
+    toolbox=toolboxes.moteus,
 )
 CIA402 = ProtocolSpec(
     name="cia402",
@@ -215,4 +218,5 @@ CIA402 = ProtocolSpec(
     make_bus=_cia402_bus,
     make_emulation=_emulation(_cia402_drive),
     features=frozenset({"gear_ratios"}),
+    toolbox=toolboxes.cia402,
 )

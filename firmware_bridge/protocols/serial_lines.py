@@ -8,7 +8,7 @@ from typing import Any
 from firmware_bridge.bus import JointBus
 from firmware_bridge.emulation.plant import Plant
 from firmware_bridge.joint_map import JointMap
-from firmware_bridge.protocols import BusOptions, Emulation, LineOptions, ProtocolSpec
+from firmware_bridge.protocols import BusOptions, Emulation, LineOptions, ProtocolSpec, toolboxes
 
 US_PER_BYTE = 10.0  # at 1 Mbaud
 
@@ -116,6 +116,7 @@ DYNAMIXEL = ProtocolSpec(
     make_bus=_dynamixel_bus,
     make_emulation=_dynamixel_emulation,
     features=frozenset({"shadow_ids"}),
+    toolbox=toolboxes.dynamixel,
 )
 FEETECH = ProtocolSpec(
     name="feetech",
@@ -129,4 +130,5 @@ FEETECH = ProtocolSpec(
     make_bus=_feetech_bus,
     make_emulation=_feetech_emulation,
     features=frozenset({"gear_ratios"}),
+    toolbox=toolboxes.feetech,
 )
