@@ -16,7 +16,7 @@ import numpy as np
 
 from edge.commands.plant_records import PLACE, TRUTH
 from edge.process import is_orphaned, make_real_time, ready
-from edge.rates import SUCCESS_HZ, TRACKER_HZ, period_ns
+from edge.rates import NS_PER_S, SUCCESS_HZ, TRACKER_HZ, period_ns
 from edge.robot import RealTime
 from edge.robot_buses import Bus
 from edge.session import Session
@@ -30,6 +30,7 @@ from models.tasks.seeds import evaluation_rng
 
 PRIORITY = 70  # hardware does not wait for software: above the planner, below the servo, whose
 # core it shares: they take turns on the bus anyway, and the planner stays undisturbed
+ORPHAN_CHECK_NS = NS_PER_S // 4
 
 
 def run(session: Session) -> None:
@@ -77,16 +78,20 @@ class Stage:
     def run(self) -> None:
         """Physics and bus all the time; tracker and referee at their own rates."""
         ready(self._session, "plant")
-        now_ns = time.monotonic_ns()
-        track_ns, judge_ns = now_ns, now_ns
-        while not is_orphaned(self._session):
+        track_ns = judge_ns = alive_ns = time.monotonic_ns()
+        while True:
             self._robot.run_until(min(track_ns, judge_ns))
-            if time.monotonic_ns() >= track_ns:
+            now_ns = time.monotonic_ns()
+            if now_ns >= track_ns:
                 self._send_pose()
                 track_ns += period_ns(TRACKER_HZ)
-            if time.monotonic_ns() >= judge_ns:
+            if now_ns >= judge_ns:
                 self._judge()
                 judge_ns += period_ns(SUCCESS_HZ)
+            if now_ns >= alive_ns:
+                if is_orphaned(self._session):
+                    return
+                alive_ns = now_ns + ORPHAN_CHECK_NS
 
     def _send_pose(self) -> None:
         scene = np.asarray(self._plant.environment_state, np.float32)

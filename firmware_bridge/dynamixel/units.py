@@ -24,6 +24,8 @@ MA_PER_CURRENT_UNIT = 2.69
 WATCHDOG_UNIT_MS = 20
 RETURN_DELAY_UNIT_US = 2
 INT32_LIMIT = 2**31 - 1
+_MOST_STATE = np.array([[INT32_LIMIT], [INT32_LIMIT], [2**15 - 1]], dtype=np.float64)
+_LEAST_STATE = -1.0 - _MOST_STATE
 
 
 class JointUnits:
@@ -36,6 +38,7 @@ class JointUnits:
         self._centre_rad = self._zero_rad - CENTRE_TICKS * self._rad_per_tick
         self._rad_s_per_unit = self._direction * RAD_S_PER_VELOCITY_UNIT
         self._ma_per_unit = self._direction * MA_PER_CURRENT_UNIT
+        self._units = np.array((self._rad_per_tick, self._rad_s_per_unit, self._ma_per_unit))
 
     def position_rad(self, ticks: npt.ArrayLike) -> Float64Array:
         """Angle of each joint [rad] from its servo's ticks."""
@@ -59,14 +62,17 @@ class JointUnits:
         ticks = np.rint((position_rad - self._centre_rad) / self._rad_per_tick)
         return np.minimum(np.maximum(ticks, low_ticks), high_ticks).astype(np.int32)
 
-    def velocity_units(self, velocity_rad_s: Float64Array) -> Int32Array:
-        """Nearest units of 0.229 rev/min."""
-        return np.rint(velocity_rad_s / self._rad_s_per_unit).astype(np.int32)
+    def state_units(
+        self, position_rad: Float64Array, velocity_rad_s: Float64Array, current_ma: Float64Array
+    ) -> Int32Array:
+        """What the servos show of a state, shape (3, joints): position, velocity, current.
 
-    def current_units(self, current_ma: Float64Array) -> Int32Array:
-        """Nearest units of 2.69 mA, saturated to the 16 bits of the register."""
-        units = np.rint(current_ma / self._ma_per_unit)
-        return np.clip(units, -32768, 32767).astype(np.int32)
+        Each the nearest in its unit; saturated to the bits of its register, 16 for the current.
+        """
+        state = np.array((position_rad - self._centre_rad, velocity_rad_s, current_ma))
+        np.rint(state / self._units, out=state)
+        np.minimum(np.maximum(state, _LEAST_STATE, out=state), _MOST_STATE, out=state)
+        return state.astype(np.int32)
 
 
 def watchdog_units(watchdog_ms: int) -> int:

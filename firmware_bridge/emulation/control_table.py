@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 from firmware_bridge.dynamixel.registers import SIGNED, WIDTH, Register
 
@@ -92,6 +94,15 @@ GOALS = frozenset(
 )  # what a tripped bus watchdog locks
 
 
+_FORMATS = {1: "B", 2: "H", 4: "I"}
+_LAYOUT = {
+    register: struct.Struct(
+        "<" + (_FORMATS[width].lower() if register in SIGNED else _FORMATS[width])
+    )
+    for register, width in WIDTH.items()
+}
+
+
 class ControlTable:
     """The bytes of one servo's control table."""
 
@@ -101,13 +112,11 @@ class ControlTable:
             self.restore(register)
 
     def __getitem__(self, register: Register) -> int:
-        data = self.bytes[register : register + WIDTH[register]]
-        return int.from_bytes(data, "little", signed=register in SIGNED)
+        value: int = _LAYOUT[register].unpack_from(self.bytes, register)[0]
+        return value
 
     def __setitem__(self, register: Register, value: int) -> None:
-        width = WIDTH[register]
-        data = value.to_bytes(width, "little", signed=register in SIGNED)
-        self.bytes[register : register + width] = data
+        _LAYOUT[register].pack_into(self.bytes, register, value)
 
     def restore(self, register: Register) -> None:
         """Put one register back to its value at power-on."""
@@ -119,15 +128,20 @@ def fields_in(address: int, data: bytes) -> dict[Register, int] | None:
 
     Bytes that no register owns make it empty: they cannot be written.
     """
-    values: dict[Register, int] = {}
-    at = 0
-    while at < len(data):
-        if address + at not in FIELDS:
-            return {}
-        register = Register(address + at)
-        piece = data[at : at + WIDTH[register]]
-        if len(piece) < WIDTH[register]:
-            return None
-        values[register] = int.from_bytes(piece, "little", signed=register in SIGNED)
-        at += WIDTH[register]
-    return values
+    registers = _registers_in(address, len(data))
+    if not registers:
+        return None if registers is None else {}
+    return {r: _LAYOUT[r].unpack_from(data, r - address)[0] for r in registers}
+
+
+@lru_cache
+def _registers_in(address: int, length: int) -> tuple[Register, ...] | None:
+    """Those that fill this part of the table; none of them, or None, as ``fields_in``."""
+    registers: list[Register] = []
+    at = address
+    while at < address + length:
+        if at not in FIELDS:
+            return ()
+        registers.append(Register(at))
+        at += WIDTH[registers[-1]]
+    return tuple(registers) if at == address + length else None

@@ -9,7 +9,7 @@ from firmware_bridge.dynamixel import codec
 from firmware_bridge.dynamixel.codec import ErrorNumber, Instruction, Packet, Status
 from firmware_bridge.dynamixel.parser import PacketParser
 from firmware_bridge.dynamixel.registers import Register
-from firmware_bridge.dynamixel.units import RETURN_DELAY_UNIT_US
+from firmware_bridge.dynamixel.units import RETURN_DELAY_UNIT_US, WATCHDOG_UNIT_MS
 from firmware_bridge.emulation.dynamixel_servo import DynamixelServo
 from firmware_bridge.emulation.wire import Reply
 
@@ -20,7 +20,7 @@ class EmulatedDynamixelBus:
     ``absent`` ids are silent, as if unplugged. ``tamper`` is called with each answer's bytes and
     returns what really reaches the host (b"" loses it): the door for faults. The manual leaves open
     what follows a silent servo in a sync read: here the others answer plainly, and a common (fast)
-    answer ends before it.
+    answer ends before it. ``measure`` is called before a servo's measurements are looked at.
     """
 
     def __init__(self, servos: Sequence[DynamixelServo]) -> None:
@@ -28,7 +28,10 @@ class EmulatedDynamixelBus:
         self.absent: set[int] = set()
         self.tamper: Callable[[bytes], bytes] | None = None
         self.watchdog_trips = 0
+        self.measure: Callable[[], None] = lambda: None
         self.changed = True  # a write or a trip happened since the plant last took its goals
+        self._named: dict[int, list[DynamixelServo]] = {}
+        self._following: dict[int, list[DynamixelServo]] = {}
         self._parser = PacketParser()
         self._heard_ns: int | None = None
         self._handlers: dict[int, Callable[[Packet], list[Reply]]] = {
@@ -48,6 +51,7 @@ class EmulatedDynamixelBus:
             if packet.instruction == Instruction.STATUS:
                 continue
             self._heard_ns = now_ns
+            self._call_the_roll()
             handler = self._handlers.get(packet.instruction, self._unknown)
             replies += self._tampered(handler(packet))
         return replies
@@ -57,6 +61,9 @@ class EmulatedDynamixelBus:
         if self._heard_ns is None:
             return
         silence_ns = now_ns - self._heard_ns
+        if silence_ns <= WATCHDOG_UNIT_MS * 1_000_000:
+            return
+        self.measure()
         for servo in self.servos:
             if servo.check_watchdog(silence_ns):
                 self.watchdog_trips += 1
@@ -67,21 +74,22 @@ class EmulatedDynamixelBus:
             return replies
         return [Reply(reply.delay_ns, self.tamper(reply.data)) for reply in replies]
 
+    def _call_the_roll(self) -> None:
+        """Who hears the coming packet under which id: a servo takes one in with the ids it has."""
+        self._named, self._following = {}, {}
+        for servo in self.servos:
+            servo_id, secondary_id = servo.servo_id, servo.secondary_id
+            if servo_id in self.absent:
+                continue
+            self._named.setdefault(servo_id, []).append(servo)
+            if secondary_id is not None and secondary_id != servo_id:
+                self._following.setdefault(secondary_id, []).append(servo)
+
     def _addressed(self, device_id: int) -> list[DynamixelServo]:
         """Servos that answer to an id, in the order of their ids."""
-        present = [s for s in self.servos if s.servo_id not in self.absent]
         if device_id == codec.BROADCAST_ID:
-            return sorted(present, key=lambda servo: servo.servo_id)
-        return [servo for servo in present if servo.servo_id == device_id]
-
-    def _followers(self, device_id: int) -> list[DynamixelServo]:
-        """Servos that obey an id as their secondary id; their own id goes first."""
-        return [
-            servo
-            for servo in self.servos
-            if servo.secondary_id == device_id != servo.servo_id
-            and servo.servo_id not in self.absent
-        ]
+            return [servo for servo_id in sorted(self._named) for servo in self._named[servo_id]]
+        return self._named.get(device_id, [])
 
     def _ping(self, packet: Packet) -> list[Reply]:
         return [
@@ -95,6 +103,7 @@ class EmulatedDynamixelBus:
         if len(packet.parameters) != 4 or packet.device_id == codec.BROADCAST_ID:
             return self._unknown(packet)
         address, length = struct.unpack("<HH", packet.parameters)
+        self.measure()
         return [
             _reply(servo, *servo.read(address, length))
             for servo in self._addressed(packet.device_id)
@@ -104,25 +113,29 @@ class EmulatedDynamixelBus:
     def _write(self, packet: Packet) -> list[Reply]:
         if len(packet.parameters) < 3:
             return self._unknown(packet)
-        return self._write_one(packet.device_id, packet.parameters[:2], packet.parameters[2:])
-
-    def _write_one(self, device_id: int, address_bytes: bytes, data: bytes) -> list[Reply]:
-        address = int.from_bytes(address_bytes, "little")
-        self.changed = True
-        for follower in self._followers(device_id):
-            follower.write(address, data, ram_only=True)
-        answers = [(servo, servo.write(address, data)) for servo in self._addressed(device_id)]
-        if device_id == codec.BROADCAST_ID:
+        address = int.from_bytes(packet.parameters[:2], "little")
+        answers = self._write_one(packet.device_id, address, packet.parameters[2:])
+        if packet.device_id == codec.BROADCAST_ID:
             return []
         return [_reply(servo, error) for servo, error in answers if servo.return_level == 2]
 
+    def _write_one(
+        self, device_id: int, address: int, data: bytes
+    ) -> list[tuple[DynamixelServo, int]]:
+        """Write to whoever hears the id; returns the error of each whose own id it is."""
+        self.changed = True
+        for follower in self._following.get(device_id, ()):
+            follower.write(address, data, ram_only=True)
+        return [(servo, servo.write(address, data)) for servo in self._addressed(device_id)]
+
     def _sync_write(self, packet: Packet) -> list[Reply]:
         parameters = packet.parameters
+        address = int.from_bytes(parameters[:2], "little")
         length = int.from_bytes(parameters[2:4], "little")
         if length == 0 or len(parameters) < 4 or (len(parameters) - 4) % (length + 1):
             return []
         for at in range(4, len(parameters), length + 1):
-            self._write_one(parameters[at], parameters[:2], parameters[at + 1 : at + 1 + length])
+            self._write_one(parameters[at], address, parameters[at + 1 : at + 1 + length])
         return []
 
     def _reboot(self, packet: Packet) -> list[Reply]:
@@ -159,6 +172,7 @@ class EmulatedDynamixelBus:
         if packet.device_id != codec.BROADCAST_ID or len(packet.parameters) < 5:
             return []
         address, length = struct.unpack_from("<HH", packet.parameters)
+        self.measure()
         found = [next(iter(self._addressed(i)), None) for i in packet.parameters[4:]]
         return [(servo, servo.read(address, length) if servo else (0, b"")) for servo in found]
 

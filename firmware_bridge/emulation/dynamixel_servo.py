@@ -140,8 +140,9 @@ class DynamixelServo:
 
     def publish(self, position_ticks: int, velocity_units: int, current_units: int) -> None:
         """Take over what the plant measured, in this servo's own units."""
-        measured = (current_units, velocity_units, position_ticks)
-        _PRESENT.pack_into(self.table.bytes, _PRESENT_AT, *measured)
+        _PRESENT.pack_into(
+            self.table.bytes, _PRESENT_AT, current_units, velocity_units, position_ticks
+        )
 
     def aim_here(self) -> None:
         """Make the present position the goal."""

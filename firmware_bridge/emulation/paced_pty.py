@@ -9,6 +9,7 @@ import time
 import tty
 from collections import deque
 from pathlib import Path
+from typing import NamedTuple
 
 from firmware_bridge.emulation.wire import WireDevice
 from firmware_bridge.errors import PortError
@@ -20,14 +21,21 @@ READ_SIZE = 4096
 PTY_FOLDER = "/dev/pts/"
 
 
+class _Answer(NamedTuple):
+    begin_ns: int
+    due_ns: int
+    data: bytes
+
+
 class PacedPty:
     """One half-duplex line at ``baud``: bytes of both directions take turns on it.
 
-    A pty moves bytes at once; here they arrive at ``max(line free, now) + 10·n / baud``. The
-    answers to one instruction reach the host together at the end of the last, as through a USB
-    adapter. Nothing runs by itself: call ``service`` whenever ``wait`` returns. A client may close
-    and open its end as often as it likes. ``collisions`` counts bytes sent while the device was
-    still answering, ``overruns`` bytes that no client fetched in time.
+    A pty moves bytes at once; here they arrive at ``max(line free, now) + 10·n / baud``. The device
+    is handed them at once, with the time of their arrival: nothing can come between, and it saves a
+    wake-up. The answers to one instruction reach the host together at the end of the last, as
+    through a USB adapter. Nothing runs by itself: call ``service`` whenever ``wait`` returns. A
+    client may close and open its end as often as it likes. ``collisions`` counts bytes sent while
+    the device was still answering, ``overruns`` bytes that no client fetched in time.
     """
 
     def __init__(self, baud: int, link: Path | None = None) -> None:
@@ -35,8 +43,7 @@ class PacedPty:
         self.overruns = 0
         self._ns_per_byte = BITS_PER_BYTE * NS_PER_S / baud
         self._free_ns = 0
-        self._arriving: deque[tuple[int, bytes]] = deque()
-        self._leaving: deque[tuple[int, bytes]] = deque()
+        self._leaving: deque[_Answer] = deque()
         # The client's end stays open here, too: else the line would hang up with each client.
         self._master, self._client_end = os.openpty()
         os.set_blocking(self._master, False)
@@ -47,23 +54,23 @@ class PacedPty:
             _point(link, self.path)
 
     def service(self, now_ns: int, device: WireDevice) -> None:
-        """Fetch the client's bytes, let the device answer those arrived, hand over what is due."""
-        self._fetch(now_ns)
-        while self._arriving and self._arriving[0][0] <= now_ns:
-            arrived_ns, data = self._arriving.popleft()
-            self._answer(device, data, arrived_ns)
-        while self._leaving and self._leaving[0][0] <= now_ns:
-            self._hand_over(self._leaving.popleft()[1])
+        """Fetch the client's bytes, let the device answer them, hand over what is due."""
+        data = self._fetch()
+        if data:
+            answering = self._leaving and self._leaving[0].begin_ns <= now_ns
+            self.collisions += len(data) if answering else 0
+            self._answer(device, data, self._occupy(now_ns, len(data)))
+        while self._leaving and self._leaving[0].due_ns <= now_ns:
+            self._hand_over(self._leaving.popleft().data)
 
     @property
     def idle(self) -> bool:
-        """Tell whether no byte is on the line."""
-        return not self._arriving and not self._leaving
+        """Tell whether no answer is on the line."""
+        return not self._leaving
 
     def next_due_ns(self) -> int | None:
         """Monotonic time at which ``service`` has something to do without new bytes."""
-        due = [queue[0][0] for queue in (self._arriving, self._leaving) if queue]
-        return min(due) if due else None
+        return self._leaving[0].due_ns if self._leaving else None
 
     def wait(self, until_ns: int) -> None:
         """Sleep until a byte comes, something is due, or the monotonic time ``until_ns``."""
@@ -86,13 +93,11 @@ class PacedPty:
         ):
             self.link.unlink()
 
-    def _fetch(self, now_ns: int) -> None:
+    def _fetch(self) -> bytes:
         try:
-            data = os.read(self._master, READ_SIZE)
+            return os.read(self._master, READ_SIZE)
         except BlockingIOError:
-            return
-        self.collisions += len(data) if self._leaving else 0
-        self._arriving.append((self._occupy(now_ns, len(data)), data))
+            return b""
 
     def _answer(self, device: WireDevice, data: bytes, arrived_ns: int) -> None:
         replies = device.receive(data, arrived_ns)
@@ -100,7 +105,8 @@ class PacedPty:
             return
         for reply in replies:
             self._occupy(arrived_ns + reply.delay_ns, len(reply.data), reply.delay_ns)
-        self._leaving.append((self._free_ns, b"".join(reply.data for reply in replies)))
+        data = b"".join([reply.data for reply in replies])
+        self._leaving.append(_Answer(arrived_ns, self._free_ns, data))
 
     def _occupy(self, start_ns: int, count: int, delay_ns: int = 0) -> int:
         """Take the line for ``count`` bytes; returns when the last one is through."""

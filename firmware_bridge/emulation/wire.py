@@ -16,4 +16,7 @@ class WireDevice(Protocol):
     """A device (or a chain of them) behind a line."""
 
     def receive(self, data: bytes, now_ns: int) -> list[Reply]:
-        """Take bytes that have arrived and return what the device answers."""
+        """Take bytes that arrive at ``now_ns``, which may be ahead by as long as they take.
+
+        Returns what the device answers.
+        """

@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from firmware_bridge.dynamixel import codec
 from firmware_bridge.dynamixel.config import DynamixelConfig
+from firmware_bridge.dynamixel.parser import PacketParser
 from firmware_bridge.dynamixel.registers import Register
+from firmware_bridge.dynamixel.units import RAD_PER_TICK
 from firmware_bridge.emulation.chains import plain_chain, viperx_chain
 from firmware_bridge.emulation.dynamixel_servo import DynamixelServo, Mount
 from firmware_bridge.emulation.paced_pty import PacedPty
@@ -49,6 +52,40 @@ def test_physics_catches_up_with_a_short_delay(endpoint: PacedPty) -> None:
     robot = EmulatedRobot(FirstOrderPlant(2), plain_chain(2), endpoint)
     robot._catch_up(robot._next_step_ns + MAX_LAG_NS)
     assert (robot.slips, robot.steps) == (0, 51)
+
+
+def test_a_goal_counts_from_its_arrival_however_late_the_steps_are_made(
+    endpoint: PacedPty,
+) -> None:
+    plant, chain = FirstOrderPlant(2), plain_chain(2)
+    robot = EmulatedRobot(plant, chain, endpoint)
+    robot.hold()
+    start_ns = robot._next_step_ns
+    frame = codec.write(1, Register.GOAL_POSITION, (3000).to_bytes(4, "little"))
+    robot.receive(frame, start_ns + 20 * MS)
+    assert not plant.position_rad.any()  # the steps before it aimed at the old goal
+    robot.receive(codec.ping(1), start_ns + 30 * MS)
+    moved = FirstOrderPlant(2)
+    moved.set_torque(np.ones(2, dtype=bool))
+    moved.set_goal(np.array([(3000 - 2048) * RAD_PER_TICK, 0.0]))
+    moved.step(5)
+    np.testing.assert_allclose(plant.position_rad, moved.position_rad)
+
+
+def test_a_reading_shows_the_joints_as_they_are_when_the_question_arrives(
+    endpoint: PacedPty,
+) -> None:
+    plant, chain = FirstOrderPlant(2), plain_chain(2)
+    robot = EmulatedRobot(plant, chain, endpoint)
+    robot.hold()
+    start_ns = robot._next_step_ns
+    robot.receive(codec.write(1, Register.GOAL_POSITION, (3000).to_bytes(4, "little")), start_ns)
+    (reply,) = robot.receive(codec.read(1, Register.PRESENT_POSITION, 4), start_ns + 100 * MS)
+    (packet,) = PacketParser().feed(reply.data)
+    status = codec.as_status(packet)
+    assert status is not None
+    shown = int.from_bytes(status.data, "little", signed=True)
+    assert shown == 2048 + round(plant.position_rad[0] / RAD_PER_TICK) > 2048
 
 
 def test_a_servo_without_torque_moves_nothing(endpoint: PacedPty) -> None:
