@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from models.tasks import get_task
+from models.tasks.demonstrations import Demonstrations
+from models.tasks.noise import OrnsteinUhlenbeck
 from models.tasks.viperx import episode as episode_module
-from models.tasks.viperx.demonstrations import Demonstrations
-from models.tasks.viperx.episode import NOISE_MAX_RAD, OrnsteinUhlenbeck
+from models.tasks.viperx.episode import NOISE_MAX_RAD
 from models.tasks.viperx.expert import MODES, Expert, Style, minimum_jerk, shortest_steps
 from models.tasks.viperx.kinematics import Kinematics
 from models.tasks.viperx.lift import (

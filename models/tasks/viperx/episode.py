@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from models.tasks.demonstrations import Episode
+from models.tasks.noise import OrnsteinUhlenbeck
 from models.tasks.viperx.expert import MODES, Plan, minimum_jerk, shortest_steps
 from models.tasks.viperx.kinematics import ARM_JOINTS, Kinematics, UnreachableError
 from models.tasks.viperx.lift import HOME_RAD
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from models.tasks.viperx.task import ViperXTask
 
 NOISE_MAX_RAD = 0.02
-NOISE_TIME_CONSTANT_STEPS = 12.0
 SHOVE_PROBABILITY = 0.5
 SHOVE_RAD = np.array([0.15, 0.10, 0.10, 0.06, 0.15, 0.20])
 _SHOVE_PACE = 1.5
@@ -26,18 +26,6 @@ _DROPPED_M = 0.035
 _MAX_PLANS = 5
 
 
-@dataclass
-class Episode:
-    """Steps of one demonstration, each array with T rows; see `Demonstrations` for the columns."""
-
-    state: np.ndarray
-    environment_state: np.ndarray
-    command: np.ndarray
-    action: np.ndarray
-    mask: np.ndarray
-    mode: int
-
-
 class _Outcome(Enum):
     """Why the execution of a plan ended."""
 
@@ -45,24 +33,6 @@ class _Outcome(Enum):
     SHOVED = auto()
     DROPPED = auto()
     TOO_LONG = auto()
-
-
-class OrnsteinUhlenbeck:
-    """Noise that wanders with a standing deviation `sigma` around zero, one value per joint."""
-
-    def __init__(self, rng: np.random.Generator, sigma: float, size: int) -> None:
-        self._rng, self._sigma, self._value = rng, sigma, np.zeros(size)
-
-    def reset(self) -> None:
-        """Start again from zero."""
-        self._value[:] = 0.0
-
-    def next(self, scale: float) -> np.ndarray:
-        """The next value, its standing deviation drawn towards `scale * sigma`."""
-        keep = np.exp(-1.0 / NOISE_TIME_CONSTANT_STEPS)
-        fresh = self._rng.standard_normal(self._value.shape) * self._sigma * scale
-        self._value = keep * self._value + np.sqrt(1 - keep**2) * fresh
-        return self._value.copy()
 
 
 class Recorder:

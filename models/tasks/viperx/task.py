@@ -20,7 +20,7 @@ from models.tasks.viperx.lift import (
 )
 
 if TYPE_CHECKING:
-    from models.tasks.viperx.demonstrations import Demonstrations
+    from models.tasks.demonstrations import Demonstrations
     from models.tasks.viperx.expert import Expert
     from models.tasks.viperx.kinematics import Kinematics
     from models.tasks.viperx.plant import ViperXPlant
