@@ -12,6 +12,7 @@ import time
 import serial
 
 from firmware_bridge.errors import PortError
+from firmware_bridge.transports.usb_ports import UsbPort, path_of, usb_port_behind
 
 READ_SIZE = 4096
 NS_PER_S = 1_000_000_000
@@ -30,27 +31,47 @@ _OPEN_FAULTS = {
 
 
 class SerialPort:
-    """``Transport`` over a tty: exclusive, 8N1, in the driver's low-latency mode if it has one."""
+    """``Transport`` over a tty: exclusive, 8N1, in the driver's low-latency mode if it has one.
+
+    Opened again it is the same USB adapter, by its serial number, even under another name.
+    """
 
     def __init__(self, path: str, baud: int) -> None:
         self.path = path
         self.baud = baud
         self._serial: serial.Serial | None = None
         self._fd = -1
+        self._adapter: UsbPort | None = None  # known from the first time it was open
 
     def open(self) -> None:
         """Open the port; raises ``PortError`` that says why not."""
         if self._serial is not None:
             raise PortError(f"port {self.path} is already open")
-        port = self._open_exclusively()
+        port = self._open_exclusively(self._current_path())
+        self._adapter = self._adapter or usb_port_behind(port.port)
         with contextlib.suppress(OSError, ValueError, NotImplementedError):
             port.set_low_latency_mode(True)  # a driver without it (pty, CDC) refuses
         self._serial, self._fd = port, port.fileno()
         self.flush_input()
 
-    def _open_exclusively(self) -> serial.Serial:
+    def _current_path(self) -> str:
+        """Where the adapter that was open before is now; else the path that was given."""
+        known = self._adapter
+        if known is None:
+            return self.path
+        if (found := path_of(known)) is not None:
+            return found
+        other = usb_port_behind(self.path)
+        if other is not None and other != known:
+            raise PortError(
+                f"port {self.path} is another adapter now: serial number {other.serial_number}, "
+                f"not {known.serial_number}"
+            )
+        return self.path
+
+    def _open_exclusively(self, path: str) -> serial.Serial:
         try:
-            return serial.Serial(self.path, self.baud, timeout=0, exclusive=True)
+            return serial.Serial(path, self.baud, timeout=0, exclusive=True)
         except (OSError, termios.error, ValueError) as error:
             raise PortError(f"port {self.path} {_open_fault(error)}") from error
 
