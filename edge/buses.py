@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from edge.bus_group import BusGroup
+from edge.bus_lane import BusLane
 from edge.errors import ConfigError
 from edge.rates import NS_PER_US, period_ns
 from edge.robot import Robot
@@ -15,18 +19,40 @@ from firmware_bridge.oatlink.config import NO_FOLLOWER, JointSettings, OatlinkCo
 from firmware_bridge.protocols import BusOptions, ProtocolSpec, load_protocols
 from firmware_bridge.transports.serial_port import SerialPort
 
+BUDGET_SHARE = 0.6  # of the tick, for reading one bus among several, where none is set
 CONTROLLER_MARGIN = 1.1  # a controller's own velocity limit: a backstop, not a second filter
 CONTROLLER_STEP_S = 0.1  # its step limit, as a time at that velocity: what it forgives in silence
 OATLINK_WATCHDOG_MS = 200
 _NAMES = {"gear_ratios": "gears", "shadow_ids": "shadows", "takes_velocity": "velocities"}
 
 
-def build_bus(robot: Robot) -> JointBus:
+def build_bus(robot: Robot) -> JointBus | BusGroup:
+    """The robot's bus, or its several as one, not opened yet. Raises ConfigError."""
+    if len(robot.buses) == 1:
+        return build_only_bus(robot)
+    lanes = [_lane(robot, name) for name in robot.buses]
+    return BusGroup(lanes, len(robot.joints))
+
+
+def build_only_bus(robot: Robot) -> JointBus:
     """The robot's only bus, not opened yet. Raises ConfigError for a robot of several."""
     if len(robot.buses) != 1:
         raise ConfigError(f"buses: {len(robot.buses)} are named, allowed is one here")
     (name,) = robot.buses
     return build_one(robot, name)
+
+
+def _lane(robot: Robot, name: str) -> BusLane:
+    """A bus among others: it is read within its budget, and by its own driver no longer."""
+    budget_us = robot.buses[name].read_budget_us
+    if budget_us is None:
+        budget_us = round(BUDGET_SHARE * period_ns(robot.servo.rate_hz)) // NS_PER_US
+    update = {name: robot.buses[name].model_copy(update={"read_budget_us": budget_us})}
+    bounded = robot.model_copy(update={"buses": robot.buses | update})
+    joints = [index for index, joint in enumerate(robot.joints) if joint.bus == name]
+    turns = any(robot.takes_velocity(robot.joints[index]) for index in joints)
+    bus = build_one(bounded, name)
+    return BusLane(name, bus, np.array(joints), budget_us * NS_PER_US, turns)
 
 
 def build_one(robot: Robot, name: str) -> JointBus:

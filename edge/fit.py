@@ -14,7 +14,7 @@ def check_fit(robot: Robot, manifest: Manifest, path: Path) -> None:
     """Raises BundleError or ConfigError that names what differs, the bundle's and the robot's."""
     if not manifest.has_policy:
         raise BundleError(f"bundle {path} is a tokenizer alone, without a policy to run")
-    joints = tuple(joint.name for joint in robot.joints)
+    joints = tuple(joint.name for joint in robot.position_joints)
     if len(manifest.action.names) != len(joints):
         raise BundleError(
             f"bundle {path} acts on {len(manifest.action.names)} joints, "

@@ -71,12 +71,13 @@ def read_log(path: Path) -> Log:
     session = _session(path, records)
     try:
         joints = tuple(str(joint["name"]) for joint in session["robot"]["joints"])
+        buses = len(session["robot"].get("buses", "1"))
         plans = messages.get(PLAN_TOPIC, [])
         tokens = max((len(plan["token_ns"]) for plan in plans), default=1)
         return Log(
             session,
             joints,
-            _rebuild(messages.get(TICK_TOPIC, []), tick_dtype(len(joints))),
+            _rebuild(messages.get(TICK_TOPIC, []), tick_dtype(len(joints), buses)),
             _rebuild(plans, plan_dtype(tokens)),
             tuple(Event(**event) for event in messages.get(EVENT_TOPIC, [])),
             damage,

@@ -2,6 +2,9 @@
 
 It obeys the operator, senses, asks for plans, chooses the rung and moves accordingly; whatever it
 decides goes through the safety filter. It is handed the time and never reads a clock.
+
+Plans and the start posture are for the joints that take positions. Those that take velocities, a
+base's wheels, follow its operator's velocities on the rung ``drive`` and come to rest on any other.
 """
 
 from __future__ import annotations
@@ -13,13 +16,15 @@ import numpy as np
 from edge import ladder
 from edge.bundle import Manifest
 from edge.chunks import Follower, Ramp
+from edge.drive import DriveReference
 from edge.ladder import Mode, Rung, Situation
 from edge.operator import Operator
 from edge.rates import NS_PER_MS
+from edge.reading import Reading
 from edge.requests import PlanRequests
 from edge.robot import Robot
 from edge.safety import Limits, SafetyFilter, Stop
-from edge.sensing import Reading, Sensing
+from edge.sensing import Sensing, planned_joints
 from edge.shared_memory import Record
 from firmware_bridge.messages import Float64Array, SafeSetpoint
 
@@ -37,7 +42,9 @@ class Pilot:
         sensing: Sensing,
         requests: PlanRequests,
         enable: Callable[[], None],
+        drive: DriveReference | None = None,
     ) -> None:
+        """``drive`` is needed by robots with joints that take velocities."""
         self._operator = operator
         self._sensing = sensing
         self._requests = requests
@@ -48,7 +55,11 @@ class Pilot:
             1.0 / robot.servo.rate_hz,
         )
         self._follower = Follower(round(robot.servo.blend_ms * NS_PER_MS))
-        self._home_rad = np.array([joint.home_rad for joint in robot.joints])
+        self._drive = drive if robot.velocity_joints else None
+        self._planned = planned_joints(robot)
+        self._turning = np.array([robot.takes_velocity(joint) for joint in robot.joints])
+        self._home_rad = np.array([joint.home_rad for joint in robot.position_joints])
+        self._held_rad = self._home_rad
         self._ramp_velocity = robot.servo.ramp_velocity_rad_s
         self._ramp: Ramp | None = None
         self._tokens = manifest.tokenizer.tokens
@@ -67,10 +78,13 @@ class Pilot:
     def decide(self, reading: Reading, now_ns: int) -> SafeSetpoint | None:
         """This tick's setpoint; None where nothing may be sent."""
         self._operator.listen()
+        if self._drive is not None:
+            self._drive.listen()
         self._may_plan = False
         stop = self._sensing.update(reading, self._filter.position_rad, now_ns)
         if stop is None and self._obey(reading, now_ns):
             return None  # torque is on and the goal is where the joints are: no setpoint yet
+        self._heed_refusal(reading)
         stop = stop or self._operator.lease(now_ns) or self._check_tracking(reading)
         if stop is None and self._plan_is_due(now_ns):
             self._requests.give_notice(now_ns)
@@ -86,7 +100,7 @@ class Pilot:
         not compete with the rest of the tick.
         """
         if self._may_plan and self._plan_is_due(now_ns):
-            self._requests.ask(self._sensing, self._filter.position_rad, now_ns)
+            self._requests.ask(self._sensing, self._filter.position_rad[self._planned], now_ns)
 
     def _plan_is_due(self, now_ns: int) -> bool:
         if self._mode is not Mode.POLICY or self._rung is Rung.DECELERATE:
@@ -107,11 +121,15 @@ class Pilot:
         tick["reference"] = self._reference
         tick["command"] = self._filter.position_rad
 
+    def latch(self, reason: str) -> None:
+        """Come to rest and hold; only the operator's next mode engages and moves anything anew."""
+        self._latched = Stop(reason)
+
     def release(self, reason: str) -> None:
         """The joints are not ours any more; only the operator's next mode engages them anew."""
         self._filter.disengage()
         self._forget()
-        self._latched = Stop(reason)
+        self.latch(reason)
         self._rung, self._reason = Rung.DISENGAGED, reason
 
     def _obey(self, reading: Reading, now_ns: int) -> bool:
@@ -123,7 +141,7 @@ class Pilot:
         mode = self._operator.mode
         if mode is self._mode:
             return False
-        moves = mode in (Mode.HOME, Mode.POLICY)
+        moves = mode in (Mode.HOME, Mode.POLICY, Mode.DRIVE)
         engages = moves and (self._latched is not None or not self._filter.engaged)
         if engages and not self._engage(reading):
             return False
@@ -131,6 +149,8 @@ class Pilot:
         self._latched = None
         self._ramp = None
         self._forget()
+        if self._drive is not None:
+            self._drive.forget()
         if mode is Mode.POLICY:
             self._requests.announce(now_ns)
         return engages
@@ -141,8 +161,13 @@ class Pilot:
         self._enable()
         return self._filter.engage(reading.state.position_rad) is None
 
+    def _heed_refusal(self, reading: Reading) -> None:
+        """A device that has stopped by itself stops the robot until the operator's next mode."""
+        if reading.refused and self._latched is None and self._filter.engaged:
+            self.latch(reading.fault)
+
     def _check_tracking(self, reading: Reading) -> Stop | None:
-        """A blocked joint stops the arm until the operator's next mode."""
+        """A blocked joint stops the robot until the operator's next mode."""
         if self._latched is None and self._filter.engaged and reading.fresh and reading.state:
             self._latched = self._filter.check_tracking(reading.state.position_rad)
         return self._latched
@@ -158,9 +183,11 @@ class Pilot:
     def _change_rung(self, stop: Stop | None, now_ns: int) -> None:
         before = self._rung
         self._rung, self._reason = ladder.climb(before, self._situation(stop, now_ns))
+        start_rad = self._filter.position_rad[self._planned]
         if self._rung is Rung.RAMP and before is not Rung.RAMP:
-            start_rad = self._filter.position_rad
             self._ramp = Ramp(start_rad, self._home_rad, self._ramp_velocity, now_ns)
+        if self._rung is Rung.DRIVE and before is not Rung.DRIVE:
+            self._held_rad = start_rad.copy()
 
     def _situation(self, stop: Stop | None, now_ns: int) -> Situation:
         chunk = self._follower.chunk
@@ -173,10 +200,14 @@ class Pilot:
             has_reference=self._follower.has_reference(now_ns),
             overdue=self._requests.overdue(now_ns),
             full=chunk is not None and chunk.prefix == self._tokens,
+            has_drive=self._base_velocity_rad_s(now_ns) is not None,
         )
 
+    def _base_velocity_rad_s(self, now_ns: int) -> Float64Array | None:
+        return None if self._drive is None else self._drive.velocity_rad_s(now_ns)
+
     def _at_home(self, now_ns: int) -> bool:
-        off = np.abs(self._filter.position_rad - self._home_rad).max()
+        off = np.abs(self._filter.position_rad[self._planned] - self._home_rad).max()
         return self._ramp is not None and self._ramp.finished(now_ns) and off < HOME_TOLERANCE_RAD
 
     def _move(self, now_ns: int) -> SafeSetpoint | None:
@@ -195,16 +226,30 @@ class Pilot:
         return self._stop(now_ns)
 
     def _next_reference(self, now_ns: int) -> Float64Array | None:
+        if self._rung is Rung.DRIVE:
+            return self._of_all(self._held_rad, self._base_velocity_rad_s(now_ns))
         if self._rung is Rung.RAMP and self._ramp is not None:
-            return self._ramp.reference(now_ns)
+            return self._of_all(self._ramp.reference(now_ns))
         if self._rung <= Rung.TAIL:
-            return self._follower.reference(now_ns + self._filter.delay_ns)
+            return self._of_all(self._follower.reference(now_ns + self._filter.delay_ns))
         return None
+
+    def _of_all(
+        self, planned_rad: Float64Array, base_rad_s: Float64Array | None = None
+    ) -> Float64Array:
+        """The reference of all joints: no velocity where none is given."""
+        if self._drive is None:
+            return planned_rad
+        reference = np.zeros(len(self._turning))
+        reference[self._planned] = planned_rad
+        if base_rad_s is not None:
+            reference[self._turning] = base_rad_s
+        return reference
 
     def _stop(self, now_ns: int) -> SafeSetpoint | None:
         self._halt()
         verdict = self._filter.decelerate(now_ns)
-        self._reference = self._filter.position_rad.copy()
+        self._reference = self._of_all(self._filter.position_rad[self._planned].copy())
         return verdict if isinstance(verdict, SafeSetpoint) else None
 
     def _halt(self) -> None:

@@ -12,6 +12,7 @@ TRACKER_HZ = 100  # cube poses from the simulated tracker
 SUCCESS_HZ = 50  # the task's own clock: what its success predicate counts in
 
 LEASE_NS = 500 * NS_PER_MS  # supervisor silent for longer: the servo stops the arm
+DRIVE_NS = 250 * NS_PER_MS  # the base's velocities, sent at SUPERVISOR_HZ, count for so long
 ABANDONED_NS = 3 * NS_PER_S  # supervisor silent for longer: the servo ends, the arm holding
 RESTART_BACKOFF_NS = (0, 200 * NS_PER_MS, 1 * NS_PER_S, 5 * NS_PER_S)  # planner restarts in a row
 START_TIMEOUT_NS = 20 * NS_PER_S  # a process that is not ready by then has failed

@@ -43,8 +43,11 @@ class Recorder:
         self._last_rung = ""
         self._last_throttle = ""
         robot = session.robot
-        self._writer.add_metadata("session", {"session": session.model_dump_json()})
-        fields = _schema(tick_dtype(len(robot.joints))), _schema(plan_dtype(tokens))
+        self._writer.add_metadata("session", {"session": session.as_json()})
+        fields = (
+            _schema(tick_dtype(len(robot.joints), len(robot.buses))),
+            _schema(plan_dtype(tokens)),
+        )
         self._tick = self._channel(TICK_TOPIC, fields[0] | {"rung": {"type": "string"}})
         self._plan = self._channel(PLAN_TOPIC, fields[1])
         text = {"type": "string"}

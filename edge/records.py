@@ -50,11 +50,18 @@ def chunk_dtype(manifest: Manifest) -> Dtype:
     )
 
 
-def tick_dtype(joints: int) -> Dtype:
+def drive_dtype(wheels: int) -> Dtype:
+    """What the base's joints shall do, in the robot's order of them, and when that was decided."""
+    return np.dtype([("stamp_ns", "<i8"), ("velocity_rad_s", "<f8", (wheels,))])
+
+
+def tick_dtype(joints: int, buses: int = 1) -> Dtype:
     """One servo tick: what was measured, commanded, on which rung, and how long each stage took.
 
     ``slow_stage`` is the ``edge.stages.Stage`` that made it late; ``spun_ns`` was spun before it,
-    of at most ``slack_ns``.
+    of at most ``slack_ns``. ``bus_ns`` is what reading and writing took on each bus, in the robot's
+    order; ``bus_missed``, whether that bus brought no reading in this tick. ``reference`` is a
+    velocity for joints that take velocities, ``command`` its integral.
     """
     return np.dtype(
         [
@@ -82,6 +89,8 @@ def tick_dtype(joints: int) -> Dtype:
             ("measured", "<f8", (joints,)),
             ("reference", "<f8", (joints,)),
             ("command", "<f8", (joints,)),
+            ("bus_ns", "<i8", (buses,)),
+            ("bus_missed", "<i4", (buses,)),
             ("reason", f"S{REASON_BYTES}"),
         ]
     )
@@ -124,6 +133,7 @@ class Channels:
     control: Mailbox
     request: Mailbox
     chunk: Mailbox
+    drive: Mailbox
     ticks: Ring
     plans: Ring
 
@@ -131,12 +141,14 @@ class Channels:
     def open(session: Session, manifest: Manifest, *, create: bool = False) -> Channels:
         """Open the session's channels, or create them (the supervisor does, before anyone else)."""
         file = session.file
-        ticks = tick_dtype(len(session.robot.joints))
+        ticks = tick_dtype(len(session.robot.joints), len(session.robot.buses))
+        drive = drive_dtype(len(session.robot.velocity_joints))
         plans = plan_dtype(manifest.tokenizer.tokens)
         return Channels(
             control=Mailbox(file("control"), CONTROL, create=create),
             request=Mailbox(file("request"), request_dtype(manifest), create=create),
             chunk=Mailbox(file("chunk"), chunk_dtype(manifest), create=create),
+            drive=Mailbox(file("drive"), drive, create=create),
             ticks=Ring(file("ticks"), ticks, TICK_SLOTS, create=create),
             plans=Ring(file("plans"), plans, PLAN_SLOTS, create=create),
         )

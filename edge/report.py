@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from edge.bus_figures import BusFigures
 from edge.ladder import Rung
 from edge.rates import NS_PER_MS, NS_PER_US, period_ns
 from edge.robot import Robot
@@ -91,6 +92,7 @@ class Report:
         self._period_ns = period_ns(robot.servo.rate_hz)
         self._ages_ns: list[int] = []
         self._plan_ages_ns: list[int] = []
+        self._buses = BusFigures(tuple(robot.buses))
         self._audit = LimitAudit(Limits.of(robot), 1.0 / robot.servo.rate_hz)
 
     def add_tick(self, tick: Record) -> None:
@@ -104,6 +106,7 @@ class Report:
         if tick["overrun"]:
             self.late_stages[Stage(int(tick["slow_stage"])).label] += 1
         self.spun_ns += int(tick["spun_ns"])
+        self._buses.add(tick)
         self.skipped = int(tick["skipped"])
         self.rungs[rung.label] += 1
         self.lateness_ns.append(int(tick["late_ns"]))
@@ -159,6 +162,7 @@ class Report:
             "observation_age_p99_ms": quantile(self._ages_ns, 0.99, NS_PER_MS),
             "plan_age_p99_ms": quantile(self._plan_ages_ns, 0.99, NS_PER_MS),
             "planner_restarts": self.planner_restarts,
+            "buses": self._buses.summary(),
         }
 
 

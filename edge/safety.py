@@ -2,6 +2,8 @@
 
 It tracks a reference within position, velocity, acceleration and jerk limits from tick to tick, and
 can always stop: no command is made from which the joint could not brake before its position limit.
+A joint that takes velocities has no such limit; its reference is a velocity, its position the
+integral of what was commanded, and everything else is the same.
 A reference that is not finite, or a filter that has no measured position to start from, gets a
 ``Stop``; nothing is sent in its place.
 
@@ -17,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from edge.robot import Robot
 from firmware_bridge.messages import Float64Array, SafeSetpoint
@@ -31,7 +34,10 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of all joints, arrays of shape (joints,): rad, rad/s, rad/s², rad/s³."""
+    """Limits of all joints, arrays of shape (joints,): rad, rad/s, rad/s², rad/s³.
+
+    ``takes_velocity``, of that shape: which joints take velocities; None where none does.
+    """
 
     lower_rad: Float64Array
     upper_rad: Float64Array
@@ -39,12 +45,14 @@ class Limits:
     acceleration_rad_s2: Float64Array
     jerk_rad_s3: Float64Array
     tracking_error_rad: Float64Array
+    takes_velocity: npt.NDArray[np.bool_] | None = None
 
     @staticmethod
     def of(robot: Robot) -> Limits:
         """The limits of a robot, in the order of its joints."""
         limits = [robot.joint_limits[joint.name] for joint in robot.joints]
         errors = [joint.max_tracking_error_rad or np.inf for joint in robot.joints]
+        turning = np.array([robot.takes_velocity(joint) for joint in robot.joints])
         return Limits(
             lower_rad=np.array([limit.lower_rad for limit in limits]),
             upper_rad=np.array([limit.upper_rad for limit in limits]),
@@ -52,6 +60,7 @@ class Limits:
             acceleration_rad_s2=np.array([limit.max_acceleration for limit in limits]),
             jerk_rad_s3=np.array([limit.max_jerk for limit in limits]),
             tracking_error_rad=np.array(errors),
+            takes_velocity=turning if turning.any() else None,
         )
 
 
@@ -92,14 +101,20 @@ class SafetyFilter:
         self.engaged = False
 
     def track(self, reference_rad: Float64Array, stamp_ns: int) -> SafeSetpoint | Stop:
-        """The setpoint nearest to following the reference, shape (joints,), within all limits."""
+        """The setpoint nearest to following the reference, shape (joints,), within all limits.
+
+        The reference is a position [rad], or a velocity [rad/s] for a joint that takes velocities.
+        """
         stop = self._refuse(reference_rad)
         if stop is not None:
             return stop
         reference = np.clip(reference_rad, self.limits.lower_rad, self.limits.upper_rad)
         reference_velocity = (reference - self._reference) / self._period_s
         self._reference[:] = reference
-        return self._advance(self._pursuit(reference, reference_velocity), stamp_ns)
+        wanted = self._pursuit(reference, reference_velocity)
+        if self.limits.takes_velocity is not None:
+            wanted = np.where(self.limits.takes_velocity, reference, wanted)
+        return self._advance(wanted, stamp_ns)
 
     def decelerate(self, stamp_ns: int) -> SafeSetpoint | Stop:
         """The setpoint that slows every joint as its acceleration limit allows; then it holds."""
@@ -164,12 +179,17 @@ class SafetyFilter:
 
     def _smooth(self, stamp_ns: int) -> SafeSetpoint:
         """The mean of the window that now ends with the pursuer's position."""
+        velocity_rad_s = None
+        if self.limits.takes_velocity is not None:  # of the mean: it drops the oldest of all
+            span_s = len(self._window) * self._period_s
+            velocity_rad_s = (self._pursuer_rad - self._window[0]) / span_s
+            velocity_rad_s.setflags(write=False)
         self._window[:-1] = self._window[1:]
         self._window[-1] = self._pursuer_rad
         self.position_rad[:] = self._pursuer_rad if self.at_rest else self._window.mean(axis=0)
         position_rad = self.position_rad.copy()
         position_rad.setflags(write=False)  # nobody makes it another one
-        return SafeSetpoint(stamp_ns, position_rad)
+        return SafeSetpoint(stamp_ns, position_rad, velocity_rad_s)
 
     def _room(self, direction: int) -> Float64Array:
         """Fastest velocity towards a limit from which the joint still stops in front of it.

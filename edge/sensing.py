@@ -3,46 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from edge.bundle import COMMAND_KEY, Manifest
 from edge.rates import NS_PER_MS
+from edge.reading import Reader, Reading
 from edge.robot import Robot
 from edge.safety import Stop
 from edge.shared_memory import Record
 from edge.tracker import Float32Array, TrackerSocket
-from firmware_bridge.bus import JointBus
-from firmware_bridge.errors import BusTimeout, DeviceError, ProtocolError
-from firmware_bridge.messages import Float64Array, JointState
+from firmware_bridge.messages import Float64Array
 
 STATE_KEY = "observation.state"
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """The last good state of the joints, whether this tick brought it, and what is wrong if so."""
-
-    state: JointState | None
-    fresh: bool
-    fault: str
-
-
-class JointReader:
-    """Reads the bus once a tick. A lost or broken answer ages the last state, nothing worse."""
-
-    def __init__(self, bus: JointBus) -> None:
-        self._bus = bus
-        self._state: JointState | None = None
-
-    def read(self) -> Reading:
-        """One transaction on the bus. Raises PortError when the port itself is gone."""
-        try:
-            self._state = self._bus.read_state()
-        except (BusTimeout, ProtocolError, DeviceError) as error:
-            return Reading(self._state, False, str(error))
-        return Reading(self._state, True, "")
 
 
 class History:
@@ -65,15 +39,24 @@ class History:
         into[:] = self._samples[:: self._stride]
 
 
+def planned_joints(robot: Robot) -> slice | npt.NDArray[np.intp]:
+    """Index of the joints that a policy acts on, among all: those that take positions."""
+    if not robot.velocity_joints:
+        return slice(None)
+    taken = [not robot.takes_velocity(joint) for joint in robot.joints]
+    return np.flatnonzero(taken)
+
+
 class Sensing:
     """Keeps the observation features current and says when they cannot be planned from."""
 
     def __init__(
-        self, robot: Robot, manifest: Manifest, bus: JointBus, trackers: list[TrackerSocket]
+        self, robot: Robot, manifest: Manifest, joints: Reader, trackers: list[TrackerSocket]
     ) -> None:
         """``trackers`` deliver the features that are neither joint state nor command."""
         stride = round(robot.servo.rate_hz / manifest.action.rate_hz)
-        self._joints = JointReader(bus)
+        self._joints = joints
+        self._planned = planned_joints(robot)
         self._trackers = trackers
         self._max_age_ns = round(robot.servo.max_observation_age_ms * NS_PER_MS)
         self._tracker_age_ns = [
@@ -96,9 +79,9 @@ class Sensing:
         state = reading.state
         if state is None:
             return Stop(f"no joint state yet: {reading.fault}")
-        self._history[STATE_KEY].push(state.position_rad)
+        self._history[STATE_KEY].push(state.position_rad[self._planned])
         if COMMAND_KEY in self._history:
-            self._history[COMMAND_KEY].push(command_rad)
+            self._history[COMMAND_KEY].push(command_rad[self._planned])
         age_ns = now_ns - state.stamp_ns
         if age_ns > self._max_age_ns:
             return Stop(f"joint state is {age_ns / NS_PER_MS:.0f} ms old: {reading.fault}")

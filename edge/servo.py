@@ -1,4 +1,4 @@
-"""The servo: one fixed-rate loop from joint state to joint setpoint. It owns the bus.
+"""The servo: one fixed-rate loop from joint state to joint setpoint. It owns the bus, or several.
 
 It runs in a process of its own, makes no inference, and outlives the planner. Every tick is
 read → decide → write → ask → publish; only this loop reads the clock. A late tick names its slow
@@ -11,12 +11,14 @@ import time
 
 import numpy as np
 
+from edge.bus_group import BusGroup, PartLostError
 from edge.operator import Operator
 from edge.pilot import Pilot
 from edge.rates import NS_PER_US, period_ns
+from edge.reading import Reading
 from edge.records import tick_dtype
 from edge.robot import Robot
-from edge.sensing import Reading, Sensing
+from edge.sensing import Sensing
 from edge.shared_memory import Ring
 from edge.stages import StageWatch
 from edge.ticker import Ticker
@@ -31,7 +33,7 @@ class Servo:
     def __init__(
         self,
         robot: Robot,
-        bus: JointBus,
+        bus: JointBus | BusGroup,
         sensing: Sensing,
         pilot: Pilot,
         operator: Operator,
@@ -42,7 +44,7 @@ class Servo:
         self._pilot = pilot
         self._operator = operator
         self._ticks = ticks
-        self._tick = np.zeros((), tick_dtype(len(robot.joints)))
+        self._tick = np.zeros((), tick_dtype(len(robot.joints), len(robot.buses)))
         self._ticker = Ticker(period_ns(robot.servo.rate_hz), robot.servo.spin_us * NS_PER_US)
         self._stages = StageWatch()
         self._spun_ns = 0
@@ -71,11 +73,16 @@ class Servo:
         self._publish(reading, setpoint, written_ns)
 
     def _write(self, setpoint: SafeSetpoint | None) -> None:
-        """Send it. A device that refuses, its own watchdog having stopped it, is not ours then."""
+        """Send it. A device that refuses, its own watchdog having stopped it, is not ours then.
+
+        Where others still obey, those are brought to rest and held.
+        """
         if setpoint is None:
             return
         try:
             self._bus.write_setpoints(setpoint)
+        except PartLostError as error:
+            self._pilot.latch(str(error))
         except DeviceError as error:
             self._pilot.release(str(error))
 
@@ -99,6 +106,7 @@ class Servo:
             written_ns - decided_ns,
         )
         self._describe_ticker()
+        self._describe_buses()
 
     def _describe_ticker(self) -> None:
         tick, ticker = self._tick, self._ticker
@@ -107,10 +115,19 @@ class Servo:
         tick["spun_ns"] = ticker.spun_ns - self._spun_ns
         self._spun_ns = ticker.spun_ns
 
+    def _describe_buses(self) -> None:
+        tick = self._tick
+        if isinstance(self._bus, BusGroup):
+            self._bus.describe(tick)
+        else:
+            tick["bus_ns"][0] = tick["read_ns"] + tick["write_ns"]
+
     def _publish(self, reading: Reading, setpoint: SafeSetpoint | None, now_ns: int) -> None:
         tick = self._tick
         tick["sent"] = setpoint is not None
         tick["fresh"] = reading.fresh
+        if not isinstance(self._bus, BusGroup):
+            tick["bus_missed"][0] = not reading.fresh
         if reading.state is not None:
             tick["measured"] = reading.state.position_rad
             tick["state_age_ns"] = now_ns - reading.state.stamp_ns

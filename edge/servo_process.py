@@ -7,10 +7,13 @@ from pathlib import Path
 
 from edge import bundle
 from edge.bundle import COMMAND_KEY, Manifest
+from edge.bus_group import BusGroup
 from edge.buses import build_bus
+from edge.drive import DriveReference
 from edge.operator import Operator
 from edge.pilot import Pilot
 from edge.process import make_real_time, ready
+from edge.reading import JointReader
 from edge.records import Channels
 from edge.requests import PlanRequests
 from edge.robot import Robot
@@ -49,14 +52,19 @@ def open_trackers(robot: Robot, manifest: Manifest) -> list[TrackerSocket]:
 
 
 def assemble(
-    session: Session, manifest: Manifest, bus: JointBus, trackers: list[TrackerSocket]
+    session: Session,
+    manifest: Manifest,
+    bus: JointBus | BusGroup,
+    trackers: list[TrackerSocket],
 ) -> Servo:
     """The servo on an open bus and the session's channels, which must exist."""
     robot = session.robot
     channels = Channels.open(session, manifest)
     bell = Bell(session.file("bell"))
     operator = Operator(channels.control, time.monotonic_ns())
-    sensing = Sensing(robot, manifest, bus, trackers)
+    reader = bus if isinstance(bus, BusGroup) else JointReader(bus)
+    sensing = Sensing(robot, manifest, reader, trackers)
     requests = PlanRequests(robot, manifest, channels.request, channels.chunk, bell)
-    pilot = Pilot(robot, manifest, operator, sensing, requests, bus.enable)
+    drive = DriveReference(channels.drive)
+    pilot = Pilot(robot, manifest, operator, sensing, requests, bus.enable, drive)
     return Servo(robot, bus, sensing, pilot, operator, channels.ticks)

@@ -5,6 +5,7 @@ control          supervisor → servo   (Mailbox)  mode and heartbeat
 request          servo → planner      (Mailbox)  observation and deadline
 bell             servo → planner      (FIFO)     wakes the planner
 chunk            planner → servo      (Mailbox)  the newest chunk
+drive            supervisor → servo   (Mailbox)  velocities for the base
 ticks, plans     servo, planner → recorder (Rings)
 *.log, *.failure a process's warnings; the one line it died of
 """
@@ -34,10 +35,13 @@ class Session(BaseModel):
         """Path of one of the session's files."""
         return self.directory / name
 
+    def as_json(self) -> str:
+        """What was set, and no defaults: a bus refuses settings that are not its own."""
+        return self.model_dump_json(indent=1, exclude_unset=True)
+
     def save(self) -> None:
-        """Write ``session.json``: what was set, for a bus refuses settings that are not its own."""
-        text = self.model_dump_json(indent=1, exclude_unset=True)
-        self.file("session.json").write_text(text, encoding="utf-8")
+        """Write ``session.json``."""
+        self.file("session.json").write_text(self.as_json(), encoding="utf-8")
 
     @staticmethod
     def load(directory: str) -> Session:

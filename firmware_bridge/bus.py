@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import numpy.typing as npt
 
 from firmware_bridge.messages import Float64Array, JointState, SafeSetpoint
 
@@ -54,3 +55,21 @@ def checked_position_rad(setpoint: SafeSetpoint, joints: int) -> Float64Array:
     if not np.isfinite(position_rad).all():
         raise ValueError(f"setpoint is not finite: {position_rad.tolist()}")
     return position_rad
+
+
+def checked_targets(
+    setpoint: SafeSetpoint, takes_velocity: npt.NDArray[np.bool_] | None, joints: int
+) -> Float64Array:
+    """As ``checked_position_rad``, with the velocity [rad/s] for joints that take velocities.
+
+    ``takes_velocity`` has shape (joints,); None where no joint does.
+    """
+    position_rad = checked_position_rad(setpoint, joints)
+    if takes_velocity is None:
+        return position_rad
+    velocity_rad_s = setpoint.velocity_rad_s
+    if velocity_rad_s is None or velocity_rad_s.shape != (joints,):
+        raise ValueError(f"setpoint has no velocities for the {joints} joints of the bus")
+    if not np.isfinite(velocity_rad_s).all():
+        raise ValueError(f"setpoint is not finite: {velocity_rad_s.tolist()}")
+    return np.where(takes_velocity, velocity_rad_s, position_rad)

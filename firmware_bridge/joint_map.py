@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from firmware_bridge.messages import Float64Array
 
@@ -56,6 +57,11 @@ class JointMap:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def velocity_mask(self) -> npt.NDArray[np.bool_] | None:
+        """Which joints take velocities, shape (joints,); None where none does."""
+        return np.array(self.takes_velocity) if any(self.takes_velocity) else None
+
 
 class JointScale:
     """Linear conversion between joints and devices whose unit of angle is ``rad_per_unit``."""
@@ -73,6 +79,10 @@ class JointScale:
     def velocity_rad_s(self, units_per_s: Float64Array) -> Float64Array:
         """Joint velocities [rad/s] from device velocities."""
         return units_per_s * self._rad_per_unit
+
+    def velocity_units(self, velocity_rad_s: Float64Array) -> Float64Array:
+        """Device velocities from joint velocities [rad/s]."""
+        return velocity_rad_s / self._rad_per_unit
 
     def along_joint(self, value: Float64Array) -> Float64Array:
         """Currents or torques with the sign of the joint."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edge.reading import JointReader
 from edge.records import chunk_dtype, request_dtype
 from edge.requests import PlanRequests
 from edge.sensing import Sensing
@@ -44,7 +45,7 @@ class Desk:
         self.tracker = TrackerSocket(POSE_KEY, folder / "pose.socket", 3)
         self.now_ns = T0
         self.bus = MemoryBus(lambda: self.now_ns, START)
-        self.sensing = Sensing(self.robot, self.manifest, self.bus, [self.tracker])
+        self.sensing = Sensing(self.robot, self.manifest, JointReader(self.bus), [self.tracker])
         self._pose = os.fspath(folder / "pose.socket")
 
     def __enter__(self) -> Desk:

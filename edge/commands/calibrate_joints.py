@@ -62,14 +62,14 @@ def joints(
 def _measure(robot: Robot, angles: dict[str, float], margin_rad: float) -> JointCalibration:
     from calibration.joint_travel import Subject
     from calibration.joints import JointMeasurement
-    from edge.buses import build_bus
+    from edge.buses import build_only_bus
     from edge.commands.calibrate_view import LiveTable, PlainLines
     from edge.commands.keys import Keys
     from edge.errors import RunError
 
     subjects = [Subject(j.name, j.id, j.direction, angles[j.name]) for j in robot.joints]
     measurement = JointMeasurement(subjects, margin_rad)
-    bus = build_bus(_bare(robot))
+    bus = build_only_bus(_bare(robot))
     bus.open()
     try:
         with Keys() as keys, LiveTable() if sys.stdout.isatty() else PlainLines() as view:

@@ -30,6 +30,7 @@ RUNG_STYLE = {
     Rung.HOLD: "cyan",
     Rung.RAMP: "blue",
     Rung.DISENGAGED: "dim",
+    Rung.DRIVE: "magenta",
 }
 
 

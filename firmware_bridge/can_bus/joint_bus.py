@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from firmware_bridge.bus import checked_position_rad
+import numpy as np
+import numpy.typing as npt
+
+from firmware_bridge.bus import checked_targets
 from firmware_bridge.can_bus.frame import CanFrame
 from firmware_bridge.errors import BridgeError, BusTimeout
 from firmware_bridge.messages import Float64Array, JointState, SafeSetpoint
@@ -50,8 +53,11 @@ class CanDialect(Protocol):
     def questions(self, joints: Sequence[int]) -> list[CanFrame]:
         """Frames that ask these joints (indices) for their state."""
 
-    def setpoints(self, position_rad: Float64Array) -> list[CanFrame]:
-        """Frames that command finite positions [rad], clipped to what the wire can say."""
+    def setpoints(self, targets: Float64Array) -> list[CanFrame]:
+        """Frames that command finite positions [rad], clipped to what the wire can say.
+
+        For joints that take velocities (in protocols that have such) the target is one [rad/s].
+        """
 
     def accept(self, frame: CanFrame) -> int | None:
         """Take a frame in; returns the joint (index) whose state it completed.
@@ -80,7 +86,10 @@ class DeviceSetup(Protocol):
 
 
 class CanJointBus:
-    """Implements ``JointBus``; ``ids`` name the devices in errors."""
+    """Implements ``JointBus``; ``ids`` name the devices in errors.
+
+    ``takes_velocity``, shape (joints,): which joints take velocities; None where none does.
+    """
 
     def __init__(
         self,
@@ -89,12 +98,14 @@ class CanJointBus:
         setup: DeviceSetup,
         ids: Sequence[int],
         timing: CycleTiming,
+        takes_velocity: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         self._transport = transport
         self._dialect = dialect
         self._setup = setup
         self._ids = tuple(ids)
         self._timing = timing
+        self._takes_velocity = takes_velocity
         self._missing: set[int] = set()
         self._asked_ns = 0  # when the question that answers are awaited for had been sent
         self._riding = False
@@ -151,12 +162,12 @@ class CanJointBus:
 
     def write_setpoints(self, setpoint: SafeSetpoint) -> None:
         """Send one target per joint; see ``JointBus.write_setpoints``."""
-        position_rad = checked_position_rad(setpoint, len(self._ids))
+        targets = checked_targets(setpoint, self._takes_velocity, len(self._ids))
         silence_ns = self._timing.silence_ms * 1_000_000
         if self._enabled and 0 < silence_ns < time.monotonic_ns() - self._asked_ns:
             self._setup.raise_if_stopped()
         self._take_waiting()
-        self._transport.send(self._dialect.setpoints(position_rad))
+        self._transport.send(self._dialect.setpoints(targets))
         self._asked_ns = time.monotonic_ns()
         self._missing = set(range(len(self._ids)))
         self._riding = self._timing.riding

@@ -9,12 +9,16 @@ import numpy as np
 
 from firmware_bridge.emulation.plant import Plant
 
+WIND_UP_RAD = 0.5  # a speed loop's integrator is bounded
+
 
 class Motor(ABC):
     """One motor of a plant: its goal and torque, and what was measured.
 
     Angles are the joint's own, in rad; ``changed`` is set whenever goal or torque are. A motor
-    without ``power`` neither hears nor speaks and its joint is limp.
+    without ``power`` neither hears nor speaks and its joint is limp. One that turns at a velocity
+    (``turning_rad_s``, else None) moves its goal on with each step, as an integrating speed loop
+    does; it is blocked no further than ``WIND_UP_RAD``.
     """
 
     def __init__(self, joint: int, device_id: int) -> None:
@@ -22,6 +26,7 @@ class Motor(ABC):
         self.device_id = device_id
         self.power = True
         self.goal_rad = 0.0
+        self.turning_rad_s: float | None = None
         self.has_torque = False
         self.changed = True
         self.position_rad = 0.0
@@ -44,7 +49,24 @@ class Motor(ABC):
 
     def move_to(self, goal_rad: float) -> None:
         """Take a goal."""
+        self.turning_rad_s = None
         self.goal_rad = goal_rad
+        self.changed = True
+
+    def turn_at(self, velocity_rad_s: float) -> None:
+        """Take a velocity to turn at; from the present position, unless it turns already."""
+        if self.turning_rad_s is None or not self.has_torque:
+            self.goal_rad = self.position_rad
+        self.turning_rad_s = velocity_rad_s
+        self.changed = True
+
+    def turn(self, seconds: float) -> None:
+        """Move the goal of a motor that turns on by so long."""
+        if self.turning_rad_s is None or not self.has_torque:
+            return
+        goal_rad = self.goal_rad + self.turning_rad_s * seconds
+        lowest, highest = self.position_rad - WIND_UP_RAD, self.position_rad + WIND_UP_RAD
+        self.goal_rad = min(max(goal_rad, lowest), highest)
         self.changed = True
 
     def release(self) -> None:
@@ -72,12 +94,18 @@ class MotorPlant:
 
     def step(self) -> None:
         """One step of the physics, with the goals that the motors have now."""
+        self.aim(self.plant.timestep_s)
+        self.plant.step(1)
+        self.publish()
+
+    def aim(self, seconds: float) -> None:
+        """Hand the motors' goals to the plant, those that turn being further on by ``seconds``."""
+        for motor in self.motors:
+            motor.turn(seconds)
         powered = [motor.power for motor in self.motors]
         if powered != self._powered or any(motor.changed for motor in self.motors):
             self._powered = powered
             self._command()
-        self.plant.step(1)
-        self.publish()
 
     def _command(self) -> None:
         for motor in self.motors:

@@ -73,11 +73,15 @@ class ODriveAxis(CanMotor):
         if command == Command.SET_AXIS_STATE and len(data) >= 4:
             self._set_state(int.from_bytes(data[:4], "little"))
         elif command == Command.SET_CONTROLLER_MODE and len(data) == 8:
-            self.control_mode = int.from_bytes(data[:4], "little")
+            self._set_control_mode(int.from_bytes(data[:4], "little"))
         elif command == Command.SET_INPUT_POS and len(data) == 8:
             turns = codec.read_pair(data)
-            if turns is not None and math.isfinite(turns[0]):
+            if turns is not None and math.isfinite(turns[0]) and not self._turns_freely:
                 self.move_to(turns[0] * RAD_PER_TURN)
+        elif command == Command.SET_INPUT_VEL and len(data) == 8:
+            turns_s = codec.read_pair(data)
+            if turns_s is not None and math.isfinite(turns_s[0]) and self._turns_freely:
+                self.turn_at(turns_s[0] * RAD_PER_TURN)
         elif command == Command.CLEAR_ERRORS:
             self.axis_error = 0
         elif command == Command.ESTOP:
@@ -94,9 +98,22 @@ class ODriveAxis(CanMotor):
         if wanted is not None and wanted.serial_number == self.serial_number:
             self.device_id = wanted.node
 
+    @property
+    def _turns_freely(self) -> bool:
+        return self.control_mode == ControlMode.VELOCITY
+
+    def _set_control_mode(self, mode: int) -> None:
+        self.control_mode = mode
+        if self._turns_freely:
+            self.turn_at(0.0)
+        else:
+            self.aim_here()
+
     def _set_state(self, state: int) -> None:
         if state == AxisState.CLOSED_LOOP_CONTROL and not self.axis_error:
             self.axis_state = state
+            if self._turns_freely:
+                self.turn_at(self.turning_rad_s or 0.0)  # from where it was left to turn freely
             self.grip()
         elif state == AxisState.IDLE:
             self.axis_state = state

@@ -17,6 +17,8 @@ from firmware_bridge.transports.can_port import CanTransport
 class ODriveConfig:
     """Axes by node id; ``gear_ratios`` are motor turns per joint turn.
 
+    Axes of joints that take velocities run in velocity control, the others in position control.
+
     ``watchdog_ms`` states what the axes' own watchdog is set to (0: off); CANSimple cannot set it.
     """
 
@@ -38,4 +40,5 @@ def odrive_bus(transport: CanTransport, config: ODriveConfig) -> CanJointBus:
     timing = CycleTiming(
         config.reply_timeout_us, config.read_budget_us, silence_ms=config.watchdog_ms // 2
     )
-    return CanJointBus(transport, dialect, setup, config.joints.ids, timing)
+    mask = config.joints.velocity_mask
+    return CanJointBus(transport, dialect, setup, config.joints.ids, timing, mask)

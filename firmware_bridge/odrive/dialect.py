@@ -1,4 +1,4 @@
-"""The control cycle over CANSimple: ask for estimates, send input positions."""
+"""The control cycle over CANSimple: ask for estimates, send input positions or velocities."""
 
 from __future__ import annotations
 
@@ -37,7 +37,11 @@ class ODriveDialect:
         self._nodes = joints.ids
         self._joint_by_node = {node: joint for joint, node in enumerate(joints.ids)}
         self._scale = JointScale(joints, RAD_PER_TURN)
-        self._input_ids = [codec.frame_id(node, Command.SET_INPUT_POS) for node in joints.ids]
+        self._takes_velocity = joints.velocity_mask
+        self._input_ids = [
+            codec.frame_id(node, Command.SET_INPUT_VEL if takes_velocity else Command.SET_INPUT_POS)
+            for node, takes_velocity in zip(joints.ids, joints.takes_velocity, strict=True)
+        ]
         self._estimate_questions = [
             codec.ask(node, Command.GET_ENCODER_ESTIMATES) for node in joints.ids
         ]
@@ -59,13 +63,24 @@ class ODriveDialect:
                 frames.append(codec.ask(self._nodes[joint], Command.GET_IQ))
         return frames
 
-    def setpoints(self, position_rad: Float64Array) -> list[CanFrame]:
-        """One input position each."""
-        turns = self._scale.position_units(position_rad).astype("<f4").tobytes()
+    def takes_velocity(self, node: int) -> bool:
+        """Whether a node's axis is to run in velocity control."""
+        mask = self._takes_velocity
+        return mask is not None and bool(mask[self._joint_by_node[node]])
+
+    def setpoints(self, targets: Float64Array) -> list[CanFrame]:
+        """One input position or velocity each; both begin with a float, and no feed-forward."""
+        turns = self._in_turns(targets).astype("<f4").tobytes()
         return [
             CanFrame(can_id, turns[4 * joint : 4 * joint + 4] + NO_FEEDFORWARD)
             for joint, can_id in enumerate(self._input_ids)
         ]
+
+    def _in_turns(self, targets: Float64Array) -> Float64Array:
+        turns = self._scale.position_units(targets)
+        if self._takes_velocity is None:
+            return turns
+        return np.where(self._takes_velocity, self._scale.velocity_units(targets), turns)
 
     def accept(self, frame: CanFrame) -> int | None:
         """Take estimates and currents; a heartbeat with an error raises ``DeviceError``."""

@@ -103,11 +103,15 @@ class ODriveSetup:
         self._dialect.watched = True
 
     def _enable_axis(self, node: int) -> None:
-        mode = codec.set_controller_mode(node, ControlMode.POSITION, InputMode.PASSTHROUGH)
+        """Where it stands: its position is the goal, or a velocity of zero."""
+        turning = self._dialect.takes_velocity(node)
+        control = ControlMode.VELOCITY if turning else ControlMode.POSITION
+        mode = codec.set_controller_mode(node, control, InputMode.PASSTHROUGH)
         self._link.tell([codec.clear_errors(node), mode])
         turns, _ = self._estimates(node)
+        still = codec.set_input_vel(node, 0.0) if turning else codec.set_input_pos(node, turns)
         run = codec.set_axis_state(node, AxisState.CLOSED_LOOP_CONTROL)
-        self._link.tell([codec.set_input_pos(node, turns), run])
+        self._link.tell([still, run])
 
     def _verify(self, state: AxisState) -> None:
         for node, beat in self._heartbeats(state).items():

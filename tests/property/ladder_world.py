@@ -11,22 +11,25 @@ from typing import Any
 import numpy as np
 
 from edge.chunks import Chunk
+from edge.drive import DriveReference
 from edge.ladder import Mode, Rung
 from edge.operator import Operator
 from edge.pilot import Pilot
 from edge.rates import LEASE_NS
-from edge.records import CONTROL, chunk_dtype
+from edge.reading import JointReader
+from edge.records import CONTROL, chunk_dtype, drive_dtype
 from edge.requests import PlanRequests
+from edge.robot import Robot, parse_robot
 from edge.safety import Limits, SafetyFilter
 from edge.sensing import Sensing
 from edge.shared_memory import Record
 from edge.tracker import Sample
 from firmware_bridge.messages import SafeSetpoint
-from tests.edge_parts import POSE_KEY, TICK_NS, MemoryBus, lost, make_manifest, make_robot
+from tests.edge_parts import POSE_KEY, TICK_NS, MemoryBus, lost, make_manifest, robot_data
 
 START_NS = 1_000_000_000_000
 OFTEN_NS = 20 * TICK_NS  # between two heartbeats of the supervisor
-MODES = (Mode.POLICY, Mode.POLICY, Mode.POLICY, Mode.HOME, Mode.IDLE, Mode.SHUTDOWN)
+MODES = (*[Mode.POLICY] * 3, Mode.HOME, Mode.IDLE, Mode.SHUTDOWN, Mode.DRIVE, Mode.DRIVE)
 TROUBLE_SHARE = 1 / 80  # of the ticks
 LONGEST = {  # ticks
     "bus silent": 30,
@@ -36,10 +39,26 @@ LONGEST = {  # ticks
     "supervisor silent": 250,
     "joint blocked": 60,
     "planner silent": 150,
+    "base's operator silent": 100,
+    "base's velocity not a number": 1,
     "device refuses": 1,
     "mode": 1,
 }
 KINDS = (*LONGEST, *["mode"] * 8)
+
+
+def make_mobile() -> Robot:
+    """The arm of two joints on a base with one wheel."""
+    data = robot_data(groups={"base": {"control": "velocity"}}, buses__arm__protocol="odrive")
+    data["buses"]["arm"]["port"] = "oatcan:nowhere"
+    data["joints"].insert(1, {"name": "wheel", "group": "base", "bus": "arm", "id": 3})
+    data["joint_limits"]["wheel"] = {
+        "has_position_limits": False,
+        "max_velocity": 8.0,
+        "max_acceleration": 30.0,
+        "max_jerk": 3000.0,
+    }
+    return parse_robot(data, "mobile")
 
 
 class Slot:
@@ -114,18 +133,23 @@ class World:
 
     def __init__(self, seed: int) -> None:
         self._random = np.random.default_rng(seed)
-        self._robot, manifest = make_robot(), make_manifest()
+        self._robot, manifest = make_mobile(), make_manifest()
         self.limits = Limits.of(self._robot)
         self.now_ns, self.tick = START_NS, 0
-        self._bus = MemoryBus(lambda: self.now_ns, (0.5, 0.5))
+        self._bus = MemoryBus(lambda: self.now_ns, (0.5, 7.0, 0.5))
         self._tracker, self._planner = Tracker(), Planner(self._random)
         self._control, self._requests, self._chunks = Slot(), Slot(), Slot()
+        self._drive = Slot()
         parts: Any = (self._bus, [self._tracker], self._requests, self._chunks, Bell())
-        sensing = Sensing(self._robot, manifest, parts[0], parts[1])
+        sensing = Sensing(self._robot, manifest, JointReader(self._bus), parts[1])
         requests = PlanRequests(self._robot, manifest, *parts[2:])
         control: Any = self._control
         operator = Operator(control, self.now_ns)
-        self.pilot = Pilot(self._robot, manifest, operator, sensing, requests, self._bus.enable)
+        drive: Any = self._drive
+        base = DriveReference(drive)
+        enable = self._bus.enable
+        self.pilot = Pilot(self._robot, manifest, operator, sensing, requests, enable, base)
+        self._drive_ns = 0
         self._heard_ns = self._word_ns = self.now_ns
         self._until = dict.fromkeys(LONGEST, 0)
         self._mode = Mode.POLICY
@@ -185,10 +209,25 @@ class World:
             record["mode"], record["heartbeat_ns"] = self._mode, self.now_ns
             self._control.post(record)
             self._heard_ns, self._word_ns = self.now_ns, self.now_ns + OFTEN_NS
+        if not self._now("base's operator silent") and self.tick % 10 == 0:
+            self._steer()
         if not self._now("tracker stale"):
             ahead_ns = 10**9 if self._now("tracker of another clock") else 0
             value = np.nan if self._now("tracker not a number") else 0.1
             self._tracker.latest = Sample(self.now_ns + ahead_ns, np.full(3, value, np.float32))
+
+    def _steer(self) -> None:
+        record = np.zeros((), drive_dtype(1))
+        record["stamp_ns"] = self._drive_ns = self.now_ns
+        record["velocity_rad_s"] = self._random.normal(0.0, 6.0)
+        if self._now("base's velocity not a number"):
+            record["velocity_rad_s"] = np.nan
+        self._drive.post(record)
+
+    @property
+    def drive_age_ns(self) -> int:
+        """How old the newest velocity for the base is."""
+        return self.now_ns - self._drive_ns
 
     def _read(self) -> Any:
         if self._now("bus silent"):

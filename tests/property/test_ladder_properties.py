@@ -11,6 +11,7 @@ from collections import Counter
 import numpy as np
 
 from edge.ladder import Rung
+from edge.rates import DRIVE_NS
 from tests.edge_parts import TICK_NS
 from tests.property.ladder_world import World
 from tests.property.test_safety_properties import assert_within_limits
@@ -18,6 +19,7 @@ from tests.property.test_safety_properties import assert_within_limits
 STEPS = int(os.environ.get("OAT_LADDER_STEPS", "1000000" if os.environ.get("CI") else "150000"))
 STEPS_PER_SEED = 50_000
 PERIOD_S = TICK_NS / 1e9
+ARM = [0, 2]  # joints that take positions; the other is a wheel
 
 
 class Watch:
@@ -50,6 +52,10 @@ class Watch:
             self._follow_path()
         if after <= Rung.TAIL < before:
             self._check_rise(before, stood_since_ns)
+        if after is Rung.DRIVE:
+            assert before in (Rung.DRIVE, Rung.HOLD)
+            assert world.drive_age_ns <= DRIVE_NS
+            self._check_that_the_arm_stays(before)
         self._braking = self._braking + 1 if after is Rung.DECELERATE else 0
         assert self._braking <= self.longest_stop
         if world.must_not_move:
@@ -63,6 +69,11 @@ class Watch:
             self._moved_ns = self._world.now_ns
             assert self._rung is not Rung.HOLD or self._world.rung is not Rung.HOLD
         self._paths[-1].append(position)
+
+    def _check_that_the_arm_stays(self, before: Rung) -> None:
+        if before is Rung.DRIVE and len(self._paths[-1]) > 1:
+            last, now = self._paths[-1][-2:]
+            assert (now[ARM] == last[ARM]).all()
 
     def _check_rise(self, before: Rung, stood_since_ns: int) -> None:
         """Up only from hold, by a chunk of a plan whose observation was made at standstill."""

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from edge.errors import RunError
+from edge.reading import JointReader
 from edge.safety import Stop
-from edge.sensing import History, JointReader
+from edge.sensing import History
 from edge.tracker import TrackerSocket, encode
 from firmware_bridge.errors import DeviceError, PortError, ProtocolError
 from tests.edge_desk import START, T0, Desk

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,12 @@ from edge.buses import build_one
 from edge.errors import ConfigError
 from edge.robot import Robot, parse_robot
 from edge.robot_buses import BUILT_IN_WIRES, EMULATED
+from edge.safety import Limits, SafetyFilter
 from edge.session import Session
+from firmware_bridge.bus import JointBus
 from firmware_bridge.emulation.plant import FirstOrderPlant
+from firmware_bridge.errors import BusTimeout
+from firmware_bridge.messages import SafeSetpoint
 from firmware_bridge.protocols import LineOptions, load_protocols
 from tests.contract.rigs import short_runtime_directory
 from tests.edge_parts import robot_data
@@ -196,3 +200,65 @@ def test_a_session_brings_a_robot_of_several_buses_across_unchanged(tmp_path: Pa
     made = Session(directory=tmp_path, robot=robot(data), bundle=tmp_path, seed=1)
     made.save()
     assert Session.load(str(tmp_path)) == made
+
+
+def test_wheels_turn_at_the_velocity_of_a_setpoint_and_stand_at_none(tmp_path: Path) -> None:
+    with emulated("odrive", tmp_path) as address:
+        data = with_wheels(read_budget_us=100_000)
+        data["buses"]["base"]["port"] = address
+        data["joints"][3]["direction"] = -1
+        data["joints"][3]["gear_ratio"] = 2.0
+        made = robot(data)
+        bus = build_one(made, "base")
+        bus.open()
+        try:
+            bus.enable()
+            start_rad = positions(bus)
+            turned = drive_until(bus, made, 1.0, lambda state: abs(state - start_rad).min() > 0.5)
+            assert (turned > start_rad).all()
+            resting = drive_until(bus, made, 0.0, lambda state: False, ticks=100)
+            np.testing.assert_allclose(positions(bus), resting, atol=1e-3)
+            with pytest.raises(ValueError, match="setpoint has no velocities"):
+                bus.write_setpoints(no_velocities())
+        finally:
+            bus.close()
+
+
+def drive_until(
+    bus: JointBus,
+    made: Robot,
+    velocity_rad_s: float,
+    done: Callable[[np.ndarray], bool],
+    ticks: int = 4000,
+) -> np.ndarray:
+    """Command both wheels through a safety filter; where they are when it is done."""
+    limits = Limits.of(made)
+    safety = SafetyFilter(("a", "b", "left", "right"), limits, 0.005)
+    safety.engage(np.zeros(4))
+    reference = np.array([0.0, 0.0, velocity_rad_s, velocity_rad_s])
+    for tick in range(ticks):
+        setpoint = safety.track(reference, tick)
+        assert isinstance(setpoint, SafeSetpoint)
+        bus.write_setpoints(setpoint.part(np.array([2, 3])))
+        position_rad = positions(bus)
+        if done(position_rad):
+            return position_rad
+    return position_rad
+
+
+def positions(bus: JointBus) -> np.ndarray:
+    """Where the joints are; a busy machine may lose answers."""
+    for _ in range(100):
+        with suppress(BusTimeout):
+            return bus.read_state().position_rad
+    raise AssertionError("no answer at all")
+
+
+def no_velocities() -> SafeSetpoint:
+    """What the filter makes for a robot without wheels."""
+    wide = np.ones(2)
+    safety = SafetyFilter(("a", "b"), Limits(-wide, wide, wide, wide, wide, wide), 0.005)
+    safety.engage(np.zeros(2))
+    setpoint = safety.decelerate(0)
+    assert isinstance(setpoint, SafeSetpoint)
+    return setpoint

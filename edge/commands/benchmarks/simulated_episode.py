@@ -30,6 +30,7 @@ from edge.operator import Operator
 from edge.pilot import Pilot
 from edge.planner import Planner
 from edge.rates import NS_PER_S, NS_PER_US, SUCCESS_HZ, period_ns
+from edge.reading import JointReader
 from edge.records import CONTROL, Channels, tick_dtype
 from edge.requests import PlanRequests
 from edge.robot import Robot
@@ -94,7 +95,7 @@ class Stage:
         socket_path = Path(robot.trackers[self._trackers[0].key].socket)
         self._tracker = SimulatedTracker(self._plant, socket_path, START_NS)
         self._arm = SimulatedArm(self._plant, START_NS)
-        self._sensing = Sensing(robot, manifest, self._arm, self._trackers)
+        self._sensing = Sensing(robot, manifest, JointReader(self._arm), self._trackers)
         self._pilot = self._make_pilot(session, device)
         self._tick_ns = period_ns(robot.servo.rate_hz)
         self._planner = self._make_planner(session, device, policy)

@@ -24,6 +24,7 @@ RUNG_COLOUR = {
     Rung.HOLD: "#8a8f98",
     Rung.RAMP: "#b9a7d6",
     Rung.DISENGAGED: "#e3e6ea",
+    Rung.DRIVE: "#7fb08a",
 }
 
 RC: Any = {

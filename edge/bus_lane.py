@@ -1,0 +1,179 @@
+"""One of several buses: a thread of its own does its work, so that nobody waits for it too long.
+
+The servo's thread hands over one piece of work at a time and waits for its end up to a deadline. A
+bus that is not done by then stays busy, gets nothing new, and is looked at again in the next tick.
+Threads do, although they share one interpreter: what a bus does is wait, and to wait is to let the
+others run.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.rates import NS_PER_S, NS_PER_US
+from firmware_bridge.bus import JointBus
+from firmware_bridge.errors import BusTimeout, DeviceError, PortError, ProtocolError
+from firmware_bridge.messages import JointState, SafeSetpoint
+
+REOPEN_NS = NS_PER_S  # between attempts to open a port that is gone
+JOIN_TIMEOUT_S = 2.0
+
+
+class BusLane:
+    """A bus, its thread, and what is known of it; all methods are for the servo's thread.
+
+    ``joints`` are the indices of its joints in the robot, ``turns`` says whether any of them takes
+    velocities; ``budget_ns`` is how long a tick waits for a reading. ``state`` is the last good
+    reading, ``missed`` whether the last tick got none. ``engaged``: its joints obey setpoints; not
+    so once a device has stopped or the port is gone, and ``refused`` until somebody took notice.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        bus: JointBus,
+        joints: npt.NDArray[np.intp],
+        budget_ns: int,
+        turns: bool = False,
+    ) -> None:
+        self.name = name
+        self.turns = turns
+        self.bus = bus
+        self.joints = joints
+        self.budget_ns = budget_ns
+        self.state: JointState | None = None
+        self.fault = ""
+        self.missed = True
+        self.engaged = False
+        self.refused = False
+        self.read_ns = 0
+        self.write_ns = 0
+        self._fresh = False
+        self._port_gone = False
+        self._reopen_ns = 0
+        self._busy = False
+        self._work: Callable[[], None] | None = None
+        self._go, self._done = threading.Lock(), threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def begin_read(self) -> None:
+        """Have it read, unless it is still busy: then there is nothing fresh in this tick."""
+        if self.finished(0):
+            self._fresh = False
+            self._begin(self._reopen_and_read if self._port_gone else self._read)
+
+    def begin_write(self, setpoint: SafeSetpoint) -> None:
+        """Have its part of a setpoint sent, if its joints are engaged and it is not busy."""
+        if self.engaged and self.finished(0):
+            part = setpoint.part(self.joints)
+            self._begin(lambda: self._write(part))
+
+    def enable(self, timeout_ns: int) -> None:
+        """Engage its joints where they are. Raises BusTimeout, or DeviceError with the reason."""
+        deadline_ns = time.monotonic_ns() + timeout_ns
+        if self.finished(deadline_ns):
+            self._begin(self._enable)
+        if not self.finished(deadline_ns):
+            raise BusTimeout(f"bus {self.name}: not enabled in {timeout_ns // NS_PER_S} s")
+        if not self.engaged:
+            raise DeviceError(self.fault)
+
+    def finished(self, deadline_ns: int) -> bool:
+        """Wait for the end of its work, at most so long; whether it has come."""
+        if not self._busy:
+            return True
+        left_s = max(0, deadline_ns - time.monotonic_ns()) / NS_PER_S
+        self._busy = not self._done.acquire(timeout=left_s)
+        return not self._busy
+
+    def end_read(self, began_ns: int) -> str:
+        """Wait for the reading until its budget is over; what is wrong with it, or nothing."""
+        in_time = self.finished(began_ns + self.budget_ns)
+        self.missed = not (in_time and self._fresh)
+        if in_time:
+            return self.fault if self.missed else ""
+        return f"bus {self.name}: no answer within {self.budget_ns // NS_PER_US} us"
+
+    def take_refusal(self) -> str:
+        """Why its joints obey no more; told once."""
+        self.refused = False
+        return self.fault
+
+    def close(self) -> None:
+        """End the thread and close the bus, torque staying as it is."""
+        if self._thread is not None and self.finished(
+            time.monotonic_ns() + round(JOIN_TIMEOUT_S * NS_PER_S)
+        ):
+            self._work = None
+            self._go.release()
+            self._thread.join(JOIN_TIMEOUT_S)
+        self.bus.close()
+
+    def _begin(self, work: Callable[[], None]) -> None:
+        if self._thread is None:  # now, so that it inherits priority and core of the servo
+            self._go.acquire()
+            self._done.acquire()
+            self._thread = threading.Thread(target=self._run, name=f"bus-{self.name}", daemon=True)
+            self._thread.start()
+        self._work, self._busy = work, True
+        self._go.release()
+
+    def _run(self) -> None:
+        while True:
+            self._go.acquire()
+            work = self._work
+            if work is None:
+                return
+            try:
+                work()
+            except (BusTimeout, ProtocolError) as error:
+                self._fail(str(error))
+            except (DeviceError, PortError) as error:
+                self._fail(str(error))
+                self._port_gone = self._port_gone or isinstance(error, PortError)
+                self._release()
+            except Exception as error:  # the top of a thread: its death would look like a silence
+                self._fail(f"{type(error).__name__}: {error}")
+                self._release()
+            self._done.release()
+
+    def _fail(self, fault: str) -> None:
+        self.fault, self._fresh = f"bus {self.name}: {fault}", False
+
+    def _release(self) -> None:
+        self.refused = self.refused or self.engaged
+        self.engaged = False
+
+    def _read(self) -> None:
+        began_ns = time.monotonic_ns()
+        try:
+            self.state = self.bus.read_state()
+        finally:
+            self.read_ns = time.monotonic_ns() - began_ns
+        self.fault, self._fresh = "", True
+
+    def _reopen_and_read(self) -> None:
+        now_ns = time.monotonic_ns()
+        if now_ns < self._reopen_ns:
+            return
+        self._reopen_ns = now_ns + REOPEN_NS
+        self.bus.close()
+        self.bus.open()
+        self._port_gone = False
+        self._read()
+
+    def _write(self, part: SafeSetpoint) -> None:
+        began_ns = time.monotonic_ns()
+        try:
+            self.bus.write_setpoints(part)
+        finally:
+            self.write_ns = time.monotonic_ns() - began_ns
+
+    def _enable(self) -> None:
+        self.bus.enable()
+        self.engaged, self.refused = True, False
