@@ -13,7 +13,7 @@ from calibration.session import GraphModel
 
 
 def collect(
-    graphs: Graphs, observations: Observations, begin: int, prefixes: Sequence[int]
+    graphs: Graphs, observations: Observations, prefixes: Sequence[int]
 ) -> dict[str, Histogram]:
     """Histograms by layer (``module/node``) over greedy plans from all observations.
 
@@ -27,7 +27,7 @@ def collect(
     model = GraphModel(graphs, watch)
     for index in range(len(next(iter(observations.values())))):
         observation = {key: value[index : index + 1] for key, value in observations.items()}
-        tokens = model.generate(observation, begin, model.num_tokens)
+        tokens = model.generate(observation, model.num_tokens)
         for prefix in prefixes:
             model.decode(tokens, prefix, observation)
     return histograms

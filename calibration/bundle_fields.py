@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from calibration.policy_layers import cross_shape, self_shape
 from edge.bundle import COMMAND_KEY, Manifest
 from models.layers import trained_prefixes
 from models.policy import OATPolicy, PolicyConfig
@@ -55,8 +56,8 @@ def _policy(
             for key, size in config.features.items()
         ],
         "caches": {
-            "cross": _cache(config, config.n_obs_steps),
-            "self": _cache(config, config.num_tokens),
+            "cross": cross_shape(config),
+            "self": self_shape(config),
         },
         "architecture": fields["architecture"] | {"policy": asdict(config)},
     }
@@ -81,11 +82,6 @@ def _tokenizer(tokenizer: OATTokenizer) -> dict[str, Any]:
     return {
         "levels": config.levels,
         "tokens": config.num_tokens,
-        "begin_token": config.codebook_size,
         "trained_prefixes": trained_prefixes(config.num_tokens, config.nested_dropout),
         "conditioned_on": COMMAND_KEY if config.conditioned_on_command else None,
     }
-
-
-def _cache(config: PolicyConfig, length: int) -> tuple[int, ...]:
-    return (config.layers, 2, 1, config.heads, length, config.head_dim)

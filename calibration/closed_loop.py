@@ -17,10 +17,9 @@ def closed_loop(checkpoint: Checkpoint, graphs: Graphs, episodes: int) -> dict[s
     from models.tasks import get_task
 
     task, model = get_task(checkpoint.facts["task"]), GraphModel(graphs)
-    execute, begin = checkpoint.facts["execution_horizon"], checkpoint.policy.config.bos
-    config = checkpoint.tokenizer.config
+    execute, config = checkpoint.facts["execution_horizon"], checkpoint.tokenizer.config
     counts = {}
     for k in trained_prefixes(config.num_tokens, config.nested_dropout):
-        runs = evaluate(task, GraphPolicy(model, begin, k), episodes, execute)
+        runs = evaluate(task, GraphPolicy(model, k), episodes, execute)
         counts[str(k)] = {"successes": runs.successes, "episodes": episodes}
     return counts

@@ -10,7 +10,7 @@ import onnx
 import torch
 
 from calibration.graph_builder import GraphBuilder
-from calibration.policy_graphs import array
+from calibration.policy_layers import array
 from models.layers import EncoderBlock, GatedMLP, SelfAttention
 from models.tokenizer import OATTokenizer
 

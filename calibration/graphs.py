@@ -6,7 +6,8 @@ import onnx
 import torch
 
 from calibration.decoder_graph import build_decode
-from calibration.policy_graphs import build_prefill, build_step
+from calibration.prefill_graph import build_prefill
+from calibration.step_graph import build_step
 from models.policy import OATPolicy
 from models.tokenizer import OATTokenizer
 

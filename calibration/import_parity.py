@@ -30,11 +30,11 @@ def policy_parity(tokenizer: OATTokenizer, policy: OATPolicy, graphs: Graphs) ->
     """Share of equal tokens among the first k and errors of decoded actions, both by k."""
     examples = _observations(policy, SAMPLES)
     wanted = generate(policy, examples, policy.config.num_tokens).numpy()
-    model, begin = GraphModel(graphs), policy.config.bos
+    model = GraphModel(graphs)
     rows = [
         {key: value[i : i + 1].numpy() for key, value in examples.items()} for i in range(SAMPLES)
     ]
-    tokens = np.concatenate([model.generate(row, begin, model.num_tokens) for row in rows])
+    tokens = np.concatenate([model.generate(row, model.num_tokens) for row in rows])
     equal = tokens == wanted  # (N, R)
     config = tokenizer.config
     prefixes = trained_prefixes(config.num_tokens, config.nested_dropout)

@@ -16,7 +16,8 @@ from calibration.bundle_writer import refuse_to_clobber, write_bundle
 from calibration.decoder_graph import build_decode
 from calibration.encoder_graph import build_encode
 from calibration.import_parity import policy_parity, tokenizer_parity
-from calibration.policy_graphs import build_prefill, build_step
+from calibration.prefill_graph import build_prefill
+from calibration.step_graph import build_step
 from models.official.checkpoint import OfficialCheckpoint, open_checkpoint
 from models.official.policy import import_policy
 from models.official.tokenizer import import_tokenizer

@@ -29,7 +29,6 @@ class Reference:
     rows: Sequence[Row]
     tokens: np.ndarray
     actions: Mapping[int, np.ndarray]
-    begin: int
 
     @property
     def prefixes(self) -> list[int]:
@@ -58,7 +57,7 @@ def reference(checkpoint: Checkpoint, observations: Observations) -> Reference:
         {key: value[i : i + 1].numpy() for key, value in tensors.items()}
         for i in range(len(tokens))
     ]
-    return Reference(rows, tokens.numpy(), actions, checkpoint.policy.config.bos)
+    return Reference(rows, tokens.numpy(), actions)
 
 
 def compare(model: GraphModel, truth: Reference) -> dict[str, Any]:
@@ -82,7 +81,7 @@ def compare(model: GraphModel, truth: Reference) -> dict[str, Any]:
 
 def free_tokens(model: GraphModel, truth: Reference) -> np.ndarray:
     """The model's own plans (N, R)."""
-    plans = [model.generate(row, truth.begin, truth.longest) for row in truth.rows]
+    plans = [model.generate(row, truth.longest) for row in truth.rows]
     return np.concatenate(plans)
 
 
@@ -97,7 +96,7 @@ def forced_tokens(
     for index, row in enumerate(truth.rows):
         if free_equal is None or not free_equal[index].all():
             forced = truth.tokens[index : index + 1]
-            tokens[index] = model.generate(row, truth.begin, truth.longest, forced)[0]
+            tokens[index] = model.generate(row, truth.longest, forced)[0]
     return tokens
 
 

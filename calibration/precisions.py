@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from calibration.dynamic_int8 import dynamic_int8
 from calibration.float16 import EXACT_PRODUCTS, float16
-from calibration.half_weights import half_weights
+from calibration.half_weights import exact_half_weights, half_weights
 from calibration.products import Graphs, layers_of, module_of, nodes_of
 from calibration.static_int8 import static_int8
 
@@ -36,7 +36,7 @@ class Precision:
 
 
 def _fp32(base: Graphs, layers: Sequence[str], steps: Steps) -> Graphs:
-    return base
+    return {name: exact_half_weights(model) for name, model in base.items()}
 
 
 def _fp16(base: Graphs, layers: Sequence[str], steps: Steps) -> Graphs:

@@ -38,28 +38,25 @@ class GraphModel:
             name: _TrueGraph(graphs[name]) if true_types else _Graph(name, graphs[name], watch)
             for name in needed
         }
-        self._cache_shape = self._graphs["step"].inputs["self_kv"]
-        self.num_tokens: int = self._cache_shape[4]
+        self.num_tokens: int = self._graphs["step"].inputs["self_kv"][4]
         self.features = list(self._graphs["prefill"].inputs)
 
     def generate(
-        self, observation: Arrays, begin: int, prefix: int, forced: np.ndarray | None = None
+        self, observation: Arrays, prefix: int, forced: np.ndarray | None = None
     ) -> np.ndarray:
         """``prefix`` greedy tokens, padded to (1, R), from raw features (1, S, dim).
 
         Each follows the ones before it, or those of ``forced`` (1, R) if they are given.
         """
-        (cross_kv,) = self._graphs["prefill"].run(dict(observation))
-        token = np.array([[begin]])
-        self_kv = np.zeros(self._cache_shape, np.float32)
-        tokens = np.zeros((1, self.num_tokens), np.int64)
-        for position in range(prefix):
+        made = self._graphs["prefill"].run(dict(observation))
+        tokens, cross_kv = np.zeros((1, self.num_tokens), np.int64), made["cross_kv"]
+        tokens[:, 0] = made["next_token"][0]
+        for position in range(1, prefix):
+            token = (tokens if forced is None else forced)[:, position - 1 : position]
             inputs = {"token": token, "position": np.array([position])}
-            inputs |= {"cross_kv": cross_kv, "self_kv": self_kv}
-            token, self_kv = self._graphs["step"].run(inputs)
-            tokens[:, position] = token[0]
-            if forced is not None:
-                token = forced[:, position : position + 1]
+            inputs |= {"cross_kv": cross_kv, "self_kv": made["self_kv_next"]}
+            made = self._graphs["step"].run(inputs)
+            tokens[:, position] = made["next_token"][0]
         return tokens
 
     def decode(self, tokens: np.ndarray, prefix: int, observation: Arrays) -> np.ndarray:
@@ -68,7 +65,7 @@ class GraphModel:
         inputs = {"tokens": tokens, "prefix": np.array([prefix])}
         if "command" in graph.inputs:
             inputs["command"] = observation[COMMAND_KEY][:, -1]
-        return graph.run(inputs)[0][0]
+        return graph.run(inputs)["action"][0]
 
 
 @dataclass(frozen=True)
@@ -76,13 +73,12 @@ class GraphPolicy:
     """The graphs as a policy for ``models.rollout``: observations in, a chunk of actions out."""
 
     model: GraphModel
-    begin: int
     prefix: int
 
     def __call__(self, observation: Arrays) -> np.ndarray:
         """Raw features (n_obs_steps, dim) each to actions (action_horizon, D) in rad."""
         batch = {key: observation[key][None].astype(np.float32) for key in self.model.features}
-        tokens = self.model.generate(batch, self.begin, self.prefix)
+        tokens = self.model.generate(batch, self.prefix)
         return self.model.decode(tokens, self.prefix, batch)
 
 
@@ -95,14 +91,14 @@ class _Graph:
         self._session = _session(_tapped(model, self._taps) if watch else model)
         self.inputs = {i.name: tuple(i.shape) for i in self._session.get_inputs()}
 
-    def run(self, inputs: Arrays) -> list[np.ndarray]:
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
         names = [*self._outputs, *self._taps.values()]
         values = self._session.run(names, inputs)
         if self._watch is not None:
             seen = values[len(self._outputs) :]
             for layer, value in zip(self._taps, seen, strict=True):
                 self._watch(layer, value)
-        return values[: len(self._outputs)]
+        return dict(zip(self._outputs, values, strict=False))
 
 
 class _TrueGraph:
@@ -115,8 +111,9 @@ class _TrueGraph:
             for i in model.graph.input
         }
 
-    def run(self, inputs: Arrays) -> list[np.ndarray]:
-        return self._evaluator.run(None, dict(inputs))
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        values = self._evaluator.run(None, dict(inputs))
+        return dict(zip(self._evaluator.output_names, values, strict=True))
 
 
 def _taps(name: str, model: onnx.ModelProto) -> dict[str, str]:

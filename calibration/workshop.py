@@ -104,8 +104,7 @@ class Workshop:
     def steps(self) -> Steps:
         """Quantization step of every layer's input."""
         self._progress("calibrating")
-        begin, prefixes = self._checkpoint.policy.config.bos, self._prefixes
-        histograms = collect(self.base, self._samples, begin, prefixes)
+        histograms = collect(self.base, self._samples, self._prefixes)
         method = self._calibration.method
         return {layer: step_of(histograms[layer], method) for layer in self.layers}
 
@@ -145,8 +144,8 @@ class Workshop:
         if self._checkpoint.facts["task"] not in TASK_NAMES:
             return {key: self._checkpoint.examples[key].numpy() for key in features}
         self._progress("rolling out for observations")
-        model, begin = GraphModel(self.base), self._checkpoint.policy.config.bos
-        policies = [GraphPolicy(model, begin, k) for k in self._prefixes]
+        model = GraphModel(self.base)
+        policies = [GraphPolicy(model, k) for k in self._prefixes]
         task, execute = (
             get_task(self._checkpoint.facts["task"]),
             self._checkpoint.facts["execution_horizon"],

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-FORMAT_VERSION: Literal[1] = 1
+FORMAT_VERSION: Literal[2] = 2
 MANIFEST = "manifest.json"
 SEAL = "manifest.sha256"
 SIGNATURE = "manifest.sig"
@@ -70,7 +70,6 @@ class Tokenizer(_Strict):
     kind: Literal["oat"] = "oat"
     levels: tuple[int, ...] = Field(min_length=1)
     tokens: int = Field(ge=1, le=64)
-    begin_token: int = Field(ge=0)
     trained_prefixes: tuple[int, ...] = Field(min_length=1)
     conditioned_on: Literal["observation.command"] | None = None
 
@@ -84,9 +83,13 @@ class Tokenizer(_Strict):
 
 
 class CacheShapes(_Strict):
-    """Shapes of the two key-value caches, both (layers, 2, batch, heads, length, head size)."""
+    """Shapes of the two key-value caches.
 
-    cross: tuple[int, int, int, int, int, int]
+    ``cross``: (layers, 2, heads * n_obs_steps, width), the observation's, as the hidden state meets
+    it. ``self``: (layers, 2, batch, heads, tokens, head size).
+    """
+
+    cross: tuple[int, int, int, int]
     self_: tuple[int, int, int, int, int, int] = Field(alias="self")
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -106,7 +109,7 @@ class Manifest(_Strict):
     ``encoder`` is the file of the graph that makes tokens of chunks; it is not loaded onboard.
     """
 
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Literal[2] = FORMAT_VERSION
     name: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$")
     task: str
     n_obs_steps: int = Field(default=1, ge=1, le=64)
@@ -181,7 +184,7 @@ def _refuse_other_formats(text: bytes) -> None:
     version = fields.get("format_version") if isinstance(fields, dict) else None
     if type(version) is not int or version == FORMAT_VERSION:
         return
-    advice = "update oat-edge" if version > FORMAT_VERSION else "no oat-edge wrote that"
+    advice = "update oat-edge" if version > FORMAT_VERSION else "export the checkpoint again"
     raise ValueError(f"format_version is {version}, this oat-edge reads {FORMAT_VERSION}: {advice}")
 
 

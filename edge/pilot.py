@@ -86,12 +86,15 @@ class Pilot:
             return None  # torque is on and the goal is where the joints are: no setpoint yet
         self._heed_refusal(reading)
         stop = stop or self._operator.lease(now_ns) or self._check_tracking(reading)
-        if stop is None and self._plan_is_due(now_ns):
-            self._requests.give_notice(now_ns)
         self._take_chunk(now_ns)
         self._change_rung(stop, now_ns)
         self._may_plan = stop is None
         return self._move(now_ns)
+
+    def give_notice(self, expected_ns: int) -> None:
+        """Tell the planner where this tick will ask for a plan, at about ``expected_ns``."""
+        if self._may_plan and self._plan_is_due(expected_ns):
+            self._requests.give_notice(expected_ns)
 
     def ask_for_plan(self, now_ns: int) -> None:
         """Ask when a plan is due; not while slowing down, for that plan would be void.

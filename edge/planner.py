@@ -8,8 +8,9 @@ lives on if the next chunk does not come.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from itertools import repeat
+from collections.abc import Callable
+from functools import partial
+from itertools import cycle
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from edge.throttling import FREE, Throttle
 REHEARSAL_LEAD_NS = NS_PER_MS  # a rehearsal has its whole plan behind it so long before
 REHEARSAL_SPREAD = 1.5  # and may take so much longer than usual
 LOOK_OUT_NS = 3 * NS_PER_MS  # how long an expected request is looked out for
+STAGE_SPREAD = 1.5  # a stage may take so much longer than usual
 
 
 class Planner:
@@ -157,23 +159,36 @@ class Planner:
         for _ in range(self._tokens):
             self._engine.next_token()
         self._engine.decode_full(self._tokens)
-        stages = self._stay_warm()
-        while self._clock() < expected_ns + LOOK_OUT_NS:
+        return self._stay_warm(expected_ns + LOOK_OUT_NS)
+
+    def _stay_warm(self, until_ns: int) -> Record | None:
+        """Run the stages of a shortest plan in turn until the request comes, and return it.
+
+        The servo gives notice of the moment when it will: no stage is begun any more that would
+        last beyond that.
+        """
+        stages = cycle(self._shortest_plan())
+        stage, usual_ns = next(stages)
+        due_ns = until_ns
+        while self._clock() < until_ns:
             request = self._channels.request.take()
-            if request is None:
-                next(stages)
-            elif int(request["plan"]):
+            if request is not None and int(request["plan"]):
                 return request
-            else:
-                stages = repeat(None)  # it is about to come: begin nothing any more
+            if request is not None:
+                due_ns = int(request["observed_ns"])
+            if self._clock() + round(STAGE_SPREAD * self._model.factor * usual_ns) < due_ns:
+                stage()
+                stage, usual_ns = next(stages)
         return None
 
-    def _stay_warm(self) -> Iterator[None]:
-        """The stages of a shortest plan in turn, one at each step, without end."""
-        while True:
-            self._engine.prefill(self._features)
-            yield
-            self._engine.next_token()
-            yield
-            self._engine.decode(1)
-            yield
+    def _shortest_plan(self) -> list[tuple[Callable[[], object], int]]:
+        """The stages of a plan of one token, with how long each usually takes, ns."""
+        profile = self._model.profile
+        return [
+            (partial(self._engine.prefill, self._features), profile.prefill_ns),
+            (self._first_decode, profile.token_ns[0] + profile.decode_ns),
+        ]
+
+    def _first_decode(self) -> None:
+        self._engine.next_token()
+        self._engine.decode(1)

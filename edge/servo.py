@@ -62,6 +62,7 @@ class Servo:
         """Wait for the next tick and do all its work. Raises BridgeError as ``run`` does."""
         due_ns = self._ticker.wait()
         started_ns = time.monotonic_ns()
+        self._pilot.give_notice(started_ns + self._stages.work_ns)
         reading = self._sensing.read()
         read_ns = time.monotonic_ns()
         setpoint = self._pilot.decide(reading, read_ns)

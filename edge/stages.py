@@ -35,6 +35,11 @@ class StageWatch:
     def __init__(self) -> None:
         self._usual_ns = [0, 0, 0, 0]
 
+    @property
+    def work_ns(self) -> int:
+        """How long a tick's work usually takes, from the begin of the reading to the last byte."""
+        return sum(self._usual_ns[1:])
+
     def judge(
         self, late: bool, wake_up_ns: int, read_ns: int, decide_ns: int, write_ns: int
     ) -> Stage:

@@ -1,7 +1,7 @@
 """Checkpoints: a directory of JSON and safetensors, never a pickle.
 
 config.json            sizes of both models, facts of the task and the training
-weights.safetensors    the weights, the normalisers' statistics among them
+weights.safetensors    the weights, matrices in FP16, and the normalisers' statistics
 examples.safetensors   observations that were held out
 """
 
@@ -22,6 +22,8 @@ from models.policy import OATPolicy, PolicyConfig
 from models.tokenizer import OATTokenizer, TokenizerConfig
 
 FORMAT_VERSION = 1
+OAT = "oat"
+"""Kind of a checkpoint that names none; those of ``models.rivals`` name theirs."""
 
 
 class CheckpointError(ValueError):
@@ -45,7 +47,7 @@ class Checkpoint:
 def save(directory: Path, checkpoint: Checkpoint) -> None:
     """Writes a checkpoint; an older one there stays whole until the new one is complete."""
     weights = {
-        f"{name}.{key}": value.contiguous()
+        f"{name}.{key}": _stored(value)
         for name, model in (("tokenizer", checkpoint.tokenizer), ("policy", checkpoint.policy))
         for key, value in model.state_dict().items()
         if key != "head.weight"  # tied to tok_emb.weight
@@ -64,6 +66,11 @@ def save(directory: Path, checkpoint: Checkpoint) -> None:
     write_directory(directory, files)
 
 
+def _stored(value: Tensor) -> Tensor:
+    matrix = value.ndim > 1 and value.is_floating_point()
+    return (value.half() if matrix else value).contiguous()
+
+
 def load(directory: Path) -> Checkpoint:
     """Reads a checkpoint, in evaluation mode; raises CheckpointError naming what is wrong."""
     path = directory / "config.json"
@@ -73,16 +80,18 @@ def load(directory: Path) -> Checkpoint:
         raise CheckpointError(f"{path}: not a checkpoint's config ({error})") from error
     if config.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(f"{path}: format_version must be {FORMAT_VERSION}")
+    if config.get("kind", OAT) != OAT:
+        raise CheckpointError(f"{path}: kind is {config['kind']!r}, only {OAT!r} is read here")
     levels = tuple(config["tokenizer"].pop("levels"))
     tokenizer = OATTokenizer(TokenizerConfig(levels=levels, **config["tokenizer"]))
     policy = OATPolicy(PolicyConfig(**config["policy"]))
     _load_weights(directory / "weights.safetensors", tokenizer, policy)
-    examples = _read_tensors(directory / "examples.safetensors")
+    examples = read_tensors(directory / "examples.safetensors")
     return Checkpoint(tokenizer.eval(), policy.eval(), config["facts"], examples)
 
 
 def _load_weights(path: Path, tokenizer: OATTokenizer, policy: OATPolicy) -> None:
-    weights = _read_tensors(path)
+    weights = read_tensors(path)
     try:
         weights["policy.head.weight"] = weights["policy.tok_emb.weight"]
         for name, model in (("tokenizer.", tokenizer), ("policy.", policy)):
@@ -93,7 +102,8 @@ def _load_weights(path: Path, tokenizer: OATTokenizer, policy: OATPolicy) -> Non
         raise CheckpointError(f"{path}: weights do not fit the config ({reason})") from error
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a file by name; raises CheckpointError naming a file that is none."""
     try:
         return deserialise(path.read_bytes())
     except (OSError, SafetensorError) as error:

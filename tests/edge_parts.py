@@ -90,11 +90,10 @@ def make_manifest(**changes: Any) -> Manifest:
         "tokenizer": {
             "levels": (5, 4, 3),
             "tokens": 4,
-            "begin_token": 60,
             "trained_prefixes": (1, 2, 4),
             "conditioned_on": "observation.command",
         },
-        "caches": {"cross": (1, 2, 1, 1, 2, 8), "self": (1, 2, 1, 1, 4, 8)},
+        "caches": {"cross": (1, 2, 2, 8), "self": (1, 2, 1, 1, 4, 8)},
         "graphs": {"fp32": {graph: file for file, graph in files.items()}},
         "files": {file: {"sha256": "0" * 64, "bytes": 0} for file in files},
     }

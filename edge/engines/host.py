@@ -36,8 +36,7 @@ class HostDecoder:
         """
         tensors = graph_tensors(manifest)
         self._placed = PlacedTokens(manifest)
-        self._tokens = np.zeros((1, 1 + manifest.tokenizer.tokens), np.int64)
-        self._tokens[0, 0] = manifest.tokenizer.begin_token
+        self._tokens = np.zeros((1, manifest.tokenizer.tokens), np.int64)
         self._prefix = np.zeros(1, np.int64)
         self._count = 0
         self._command = np.zeros((1, len(manifest.action.names)), np.float32)
@@ -50,7 +49,7 @@ class HostDecoder:
     def place(self, tokens: Sequence[int], command: Float32Array | None = None) -> None:
         """See ``Decoder.place``."""
         self._placed.check(tokens, command)
-        self._tokens[0, 1 : 1 + len(tokens)] = tokens
+        self._tokens[0, : len(tokens)] = tokens
         if command is not None:
             self._command[0] = command
         self._count = len(tokens)
@@ -72,7 +71,7 @@ class HostDecoder:
         return actions
 
     def _code_arrays(self) -> Arrays:
-        arrays: Arrays = {"tokens": self._tokens[:, 1:], "prefix": self._prefix}
+        arrays: Arrays = {"tokens": self._tokens, "prefix": self._prefix}
         if self._conditioned:
             arrays["command"] = self._command
         return arrays
@@ -86,19 +85,19 @@ class HostEngine(HostDecoder):
         super().__init__(manifest, bind)
         tensors = graph_tensors(manifest)
         self._positions = np.arange(manifest.tokenizer.tokens)[:, None]
-        self._steps_left = 0
+        self._left = 0
         self._features = {key: _zeros(item) for key, item in tensors["prefill"].inputs.items()}
         self._cross = _zeros(tensors["prefill"].outputs["cross_kv"])
         self._caches = [_zeros(tensors["step"].inputs["self_kv"]) for _ in range(2)]
-        self._run_prefill = bind("prefill", self._features, {"cross_kv": self._cross})
-        self._run_steps = [
-            bind("step", *self._step_arrays(index)) for index in range(manifest.tokenizer.tokens)
-        ]
+        first = {"cross_kv": self._cross} | self._made(0)
+        self._run_prefill = bind("prefill", self._features, first)
+        later = range(1, manifest.tokenizer.tokens)
+        self._run_steps = [bind("step", self._read(index), self._made(index)) for index in later]
 
     def place(self, tokens: Sequence[int], command: Float32Array | None = None) -> None:
         """See ``Decoder.place``."""
         super().place(tokens, command)
-        self._steps_left = 0
+        self._left = 0
 
     def prefill(self, features: Record) -> None:
         """See ``Engine.prefill``."""
@@ -108,29 +107,33 @@ class HostEngine(HostDecoder):
             self._command[0] = self._features[COMMAND_KEY][0, -1]
         self._run_prefill()
         self._count = 0
-        self._steps_left = len(self._run_steps)
+        self._left = 1 + len(self._run_steps)
 
     def next_token(self) -> int:
         """See ``Engine.next_token``."""
-        if not self._steps_left:
+        if not self._left:
             raise EngineError(f"all {self._count} tokens of the plan are generated already")
-        self._run_steps[self._count]()
-        self._steps_left -= 1
+        if self._count:
+            self._run_steps[self._count - 1]()
+        self._left -= 1
         self._count += 1
-        return int(self._tokens[0, self._count])
+        return int(self._tokens[0, self._count - 1])
 
-    def _step_arrays(self, index: int) -> tuple[Arrays, Arrays]:
-        inputs: Arrays = {
-            "token": self._tokens[:, index : index + 1],
+    def _read(self, index: int) -> Arrays:
+        """What the step to token ``index`` reads."""
+        return {
+            "token": self._tokens[:, index - 1 : index],
             "position": self._positions[index],
             "cross_kv": self._cross,
             "self_kv": self._caches[index % 2],
         }
-        outputs: Arrays = {
-            "next_token": self._tokens[:, index + 1 : index + 2],
+
+    def _made(self, index: int) -> Arrays:
+        """Where token ``index`` and the cache with it are written."""
+        return {
+            "next_token": self._tokens[:, index : index + 1],
             "self_kv_next": self._caches[(index + 1) % 2],
         }
-        return inputs, outputs
 
 
 def described(arrays: Arrays) -> dict[str, Tensor]:

@@ -41,9 +41,10 @@ def _policy_tensors(manifest: Manifest) -> dict[str, GraphTensors]:
     cross, cache = Tensor(manifest.caches.cross), Tensor(manifest.caches.self_)
     token, scalar = Tensor((1, 1), "int64"), Tensor((1,), "int64")
     step = {"token": token, "position": scalar, "cross_kv": cross, "self_kv": cache}
+    made = {"next_token": token, "self_kv_next": cache}
     return {
-        "prefill": GraphTensors(features, {"cross_kv": cross}),
-        "step": GraphTensors(step, {"next_token": token, "self_kv_next": cache}),
+        "prefill": GraphTensors(features, {"cross_kv": cross} | made),
+        "step": GraphTensors(step, made),
     }
 
 

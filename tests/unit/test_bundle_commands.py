@@ -229,13 +229,13 @@ def test_differences_are_named_by_field_graph_file_and_figure(bundle: Path, tmp_
     assert "execution_horizon" in run("diff", bundle, other, "--exit-code", code=1)
 
 
-@pytest.mark.parametrize(("version", "advice"), [(2, "update oat-edge"), (0, "no oat-edge wrote")])
+@pytest.mark.parametrize(("version", "advice"), [(3, "update oat-edge"), (1, "export the checkpoint again")])
 def test_another_format_is_refused_with_both_versions_whatever_else_is_in_it(
     bundle: Path, version: int, advice: str
 ) -> None:
     fields = json.loads((bundle / MANIFEST).read_bytes())
     write_manifest(bundle, {"format_version": version, "graphs": None, "news": fields})
-    wanted = f"format_version is {version}, this oat-edge reads 1: {advice}"
+    wanted = f"format_version is {version}, this oat-edge reads 2: {advice}"
     with pytest.raises(BundleError, match=wanted):
         bundles.load(bundle)
 

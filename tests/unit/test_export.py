@@ -47,7 +47,7 @@ def test_the_graphs_compute_what_torch_computes(variant: str) -> None:
     for index in range(6):
         observation = row(checkpoint, index)
         tokens = generate(checkpoint.policy, observation, 4)
-        assert model.generate(numpy(observation), 60, 4).tolist() == tokens.tolist()
+        assert model.generate(numpy(observation), 4).tolist() == tokens.tolist()
         command = previous_command(checkpoint.tokenizer, observation)
         for prefix in range(5):
             actions = checkpoint.tokenizer.decode(tokens, prefix, command)[0].detach().numpy()
@@ -61,15 +61,18 @@ def test_what_lies_in_the_cache_after_the_position_is_ignored() -> None:
     checkpoint = tiny_checkpoint()
     model = GraphModel(build_graphs(checkpoint.tokenizer, checkpoint.policy, 4))
     graphs = model._graphs
-    (cross_kv,) = graphs["prefill"].run(numpy(row(checkpoint, 0)))
+    begun = graphs["prefill"].run(numpy(row(checkpoint, 0)))
+    inputs = {"token": begun["next_token"], "position": np.array([1])}
+    inputs["cross_kv"] = begun["cross_kv"]
     outputs = []
     for filler in (0.0, 50.0):
-        cache = np.full(tuple(checkpoint.policy.new_cache().shape), filler, np.float32)
-        inputs = {"token": np.array([[60]]), "position": np.array([0]), "cross_kv": cross_kv}
+        cache = begun["self_kv_next"].copy()
+        cache[..., 1:, :] = filler
         outputs.append(graphs["step"].run({**inputs, "self_kv": cache}))
-    assert outputs[0][0] == outputs[1][0]
-    np.testing.assert_array_equal(outputs[0][1][..., 0, :], outputs[1][1][..., 0, :])
-    np.testing.assert_array_equal(outputs[1][1][..., 1:, :], 50.0)
+    assert outputs[0]["next_token"] == outputs[1]["next_token"]
+    first, second = (output["self_kv_next"] for output in outputs)
+    np.testing.assert_array_equal(first[..., :2, :], second[..., :2, :])
+    np.testing.assert_array_equal(second[..., 2:, :], 50.0)
 
 
 def test_dynamic_int8_quantizes_the_large_products_alone() -> None:
@@ -140,7 +143,7 @@ def test_the_same_checkpoint_exports_to_the_same_bytes(exported: Path) -> None:
 def test_the_graphs_act_as_a_policy(exported: Path) -> None:
     checkpoint = checkpoints.load(exported / "checkpoint")
     graphs = build_graphs(checkpoint.tokenizer, checkpoint.policy, 4)
-    policy = GraphPolicy(GraphModel(graphs), begin=60, prefix=2)
+    policy = GraphPolicy(GraphModel(graphs), prefix=2)
     observation = row(checkpoint, 3)
     actions = act(checkpoint.tokenizer, checkpoint.policy, observation, 2)[0]
     ours = policy({key: value[0].numpy() for key, value in observation.items()})

@@ -43,9 +43,11 @@ def test_a_plan_that_was_cut_short_leaves_no_trace_in_the_next(bundle: Bundle) -
 
 def test_a_token_costs_eight_bytes_over_the_bus_and_a_step_no_more(bundle: Bundle) -> None:
     engine, device = engine_on_host(bundle)
-    assert device.graphs == 1 + 4 + 2
+    assert device.graphs == 1 + 3 + 2
     engine.prefill(random_features(bundle.manifest, 0))
     before = device.copied
+    engine.next_token()
+    assert device.copied == before, "it came with the pass over the observation"
     engine.next_token()
     assert device.copied - before == 8
 

@@ -65,7 +65,11 @@ def tiny_checkpoint(**tokenizer_changes: Any) -> Checkpoint:
         "action": {"names": names, "unit": "rad"},
         "training": {"seed": 0},
     }
-    return Checkpoint(tiny_tokenizer(**tokenizer_changes), tiny_policy(), facts, observations(6))
+    tokenizer, policy = tiny_tokenizer(**tokenizer_changes), tiny_policy()
+    for value in [*tokenizer.parameters(), *policy.parameters()]:
+        if value.ndim > 1:  # as a checkpoint stores it
+            value.data = value.data.half().float()
+    return Checkpoint(tokenizer, policy, facts, observations(6))
 
 
 def observations(count: int) -> dict[str, torch.Tensor]:

@@ -53,8 +53,8 @@ def lay_out(tensors: Mapping[str, Tensor]) -> Layout:
 def engine_tensors(manifest: Manifest) -> dict[str, Tensor]:
     """All tensors of an engine. Features come first and side by side: one copy brings them over.
 
-    ``token.i`` is what step i reads; ``position.i`` its constant position. The cache alternates
-    between ``self_kv.0`` and ``self_kv.1``.
+    ``token.i`` is a plan's token i, ``position.i`` the constant position of the step to it. The
+    cache alternates between ``self_kv.0`` and ``self_kv.1``.
     """
     graphs, tokens = graph_tensors(manifest), manifest.tokenizer.tokens
     step, decode = graphs["step"], graphs["decode"]
@@ -63,8 +63,8 @@ def engine_tensors(manifest: Manifest) -> dict[str, Tensor]:
         **decode.inputs,
         "cross_kv": step.inputs["cross_kv"],
         **{f"self_kv.{index}": step.inputs["self_kv"] for index in range(2)},
-        **{f"token.{index}": step.inputs["token"] for index in range(tokens + 1)},
-        **{f"position.{index}": step.inputs["position"] for index in range(tokens)},
+        **{f"token.{index}": step.inputs["token"] for index in range(tokens)},
+        **{f"position.{index}": step.inputs["position"] for index in range(1, tokens)},
         "decode": decode.outputs["action"],
         "decode_full": graphs["decode_full"].outputs["action"],
     }

@@ -53,7 +53,7 @@ class TensorRTEngine:
         self._layout = lay_out(engine_tensors(manifest))
         self._base = device.allocate(self._layout.size)
         self._conditioned = manifest.tokenizer.conditioned_on is not None
-        self._count, self._total, self._steps_left = 0, manifest.tokenizer.tokens, 0
+        self._count, self._total, self._left = 0, manifest.tokenizer.tokens, 0
         self._feature_names = graph_tensors(manifest)["prefill"].inputs
         start, size = self._layout.span(self._feature_names)
         self._staging = device.pinned((size,), "uint8")
@@ -61,9 +61,10 @@ class TensorRTEngine:
         self._tokens = device.pinned((self._total, 1), "int64")
         self._prefix = device.pinned((1,), "int64")
         self._actions = {graph: self._pinned(graph) for graph in ("decode", "decode_full")}
-        self._upload_constants(manifest.tokenizer.begin_token)
+        self._upload_positions()
         self._prefill = device.record(self._prefill_work())
-        self._steps = [device.record(self._step_work(index)) for index in range(self._total)]
+        later = range(1, self._total)
+        self._steps = [device.record(self._step_work(index)) for index in later]
         self._decoders = {graph: device.record(self._decode_work(graph)) for graph in self._actions}
         device.wait()
 
@@ -78,7 +79,7 @@ class TensorRTEngine:
             staged[:] = command
             self._device.copy(self._address("command"), staged, staged.nbytes)
         self._device.wait()
-        self._count, self._steps_left = len(tokens), 0
+        self._count, self._left = len(tokens), 0
 
     def prefill(self, features: Record) -> None:
         """See ``Engine.prefill``."""
@@ -86,16 +87,17 @@ class TensorRTEngine:
             buffer[0] = features[key]
         self._prefill()
         self._device.wait()
-        self._count, self._steps_left = 0, self._total
+        self._count, self._left = 0, self._total
 
     def next_token(self) -> int:
         """See ``Engine.next_token``."""
-        if not self._steps_left:
+        if not self._left:
             raise EngineError(f"all {self._count} tokens of the plan are generated already")
-        self._steps[self._count]()
-        self._device.wait()
+        if self._count:
+            self._steps[self._count - 1]()
+            self._device.wait()
         self._count += 1
-        self._steps_left -= 1
+        self._left -= 1
         return int(self._tokens[self._count - 1, 0])
 
     def decode(self, prefix: int) -> Float32Array:
@@ -116,8 +118,8 @@ class TensorRTEngine:
         return actions
 
     def _prefill_work(self) -> Callable[[int], None]:
-        names = {name: name for name in (*self._feature_names, "cross_kv")}
-        run = self._programs["prefill"].bind(self._addresses(names))
+        names = {name: name for name in (*self._feature_names, "cross_kv")} | self._made(0)
+        run, keep = self._programs["prefill"].bind(self._addresses(names)), self._keep_token(0)
         start, size = self._layout.span(self._feature_names)
 
         def work(stream: int) -> None:
@@ -125,6 +127,7 @@ class TensorRTEngine:
             if self._conditioned:
                 self._copy_command()
             run(stream)
+            keep()
 
         return work
 
@@ -136,23 +139,37 @@ class TensorRTEngine:
 
     def _step_work(self, index: int) -> Callable[[int], None]:
         names = {
-            "token": f"token.{index}",
+            "token": f"token.{index - 1}",
             "position": f"position.{index}",
             "cross_kv": "cross_kv",
             "self_kv": f"self_kv.{index % 2}",
-            "next_token": f"token.{index + 1}",
-            "self_kv_next": f"self_kv.{(index + 1) % 2}",
         }
-        addresses = self._addresses(names)
-        run = self._programs["step"].bind(addresses)
-        made, code = addresses["next_token"], self._address("tokens") + index * TOKEN_BYTES
+        names |= self._made(index)
+        run, keep = self._programs["step"].bind(self._addresses(names)), self._keep_token(index)
 
         def work(stream: int) -> None:
             run(stream)
+            keep()
+
+        return work
+
+    def _made(self, index: int) -> dict[str, str]:
+        """Where token ``index`` and the cache with it are written."""
+        return {
+            "next_token": f"token.{index}",
+            "self_kv_next": f"self_kv.{(index + 1) % 2}",
+        }
+
+    def _keep_token(self, index: int) -> Callable[[], None]:
+        """Copies token ``index`` to where the decoder reads it, and to the host."""
+        made, code = (self._address(name) for name in (f"token.{index}", "tokens"))
+        code += index * TOKEN_BYTES
+
+        def keep() -> None:
             self._device.copy(code, made, TOKEN_BYTES)
             self._device.copy(self._tokens[index], made, TOKEN_BYTES)
 
-        return work
+        return keep
 
     def _decode_work(self, graph: str) -> Callable[[int], None]:
         inputs = ("tokens", "prefix", "command") if self._conditioned else ("tokens", "prefix")
@@ -167,14 +184,12 @@ class TensorRTEngine:
 
         return work
 
-    def _upload_constants(self, begin_token: int) -> None:
-        """The first step's token, and every step's position."""
-        constants = self._device.pinned((self._total + 1, 1), "int64")
-        constants[0, 0] = begin_token
-        constants[1:, 0] = np.arange(self._total)
-        names = ["token.0", *(f"position.{index}" for index in range(self._total))]
-        for name, value in zip(names, constants, strict=True):
-            self._device.copy(self._address(name), value, TOKEN_BYTES)
+    def _upload_positions(self) -> None:
+        """The constant position of every step."""
+        positions = self._device.pinned((self._total, 1), "int64")
+        positions[:, 0] = np.arange(self._total)
+        for index in range(1, self._total):
+            self._device.copy(self._address(f"position.{index}"), positions[index], TOKEN_BYTES)
         self._device.wait()
 
     def _address(self, name: str) -> int:
