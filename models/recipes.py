@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from models.policy import PolicyConfig
+from models.tasks.metaworld.names import PREFIX as METAWORLD
+from models.tasks.metaworld.task import RATE_HZ, REFERENCE_NAMES, MetaWorldTask
 from models.tokenizer import TokenizerConfig
 from models.training import Schedule
 
@@ -75,14 +77,45 @@ RECIPES = {
 }
 
 
+def metaworld(task: str) -> Recipe:
+    """One of MetaWorld's tasks by its whole name; raises ValueError if there is no such one."""
+    objects = tuple(f"object_{n}_{element}" for n in (1, 2) for element in _POSE)
+    features = {
+        "observation.state": Feature(("hand_x", "hand_y", "hand_z", "opening"), "m, share"),
+        "observation.environment_state": Feature(
+            (*objects, "goal_x", "goal_y", "goal_z"), "m, quaternion"
+        ),
+        "observation.command": Feature(REFERENCE_NAMES, "m, effort"),
+    }
+    return Recipe(
+        name=MetaWorldTask(task).name.replace("/", "-"),
+        task=task,
+        features=features,
+        action=Feature(REFERENCE_NAMES, "m, effort"),
+        tokenizer=TokenizerConfig(action_dim=len(REFERENCE_NAMES)),
+        policy=PolicyConfig(features={key: len(f.names) for key, f in features.items()}),
+        tokenizer_schedule=Schedule(steps=5_000, batch_size=64, learning_rate=2e-3),
+        policy_schedule=Schedule(
+            steps=5_000, batch_size=128, learning_rate=1e-3, weight_decay=0.05
+        ),
+        joint_weights=(1.5, 1.5, 1.5, 0.5),
+        rate_hz=float(RATE_HZ),
+        demonstrations=300,
+    )
+
+
 def get_recipe(name: str, conditioned: bool = True) -> Recipe:
     """The named recipe, with the paper's tokenizer if not ``conditioned``.
 
     Raises ValueError that names the known recipes.
     """
-    if name not in RECIPES:
-        raise ValueError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}")
-    recipe = RECIPES[name]
+    if name.startswith(METAWORLD):
+        recipe = metaworld(name)
+    elif name in RECIPES:
+        recipe = RECIPES[name]
+    else:
+        known = ", ".join((*RECIPES, f"{METAWORLD}<task>"))
+        raise ValueError(f"unknown recipe {name!r}; known: {known}")
     return replace(recipe, tokenizer=replace(recipe.tokenizer, conditioned_on_command=conditioned))
 
 

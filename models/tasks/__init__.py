@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from models.tasks.metaworld.names import PREFIX as METAWORLD
+from models.tasks.metaworld.task import MetaWorldTask
 from models.tasks.viperx.task import ViperXLift, ViperXPickPlace, ViperXStack
 
 __all__ = ["TASK_NAMES", "Plant", "Success", "Task", "get_task"]
@@ -29,7 +31,10 @@ class Success(Protocol):
 
 
 class Task(Protocol):
-    """One task; joint arrays follow the order of `joint_names`, in rad."""
+    """One task; joint arrays follow the order of `joint_names`, in rad.
+
+    Where a robot is commanded otherwise, they hold its references; the task says in what units.
+    """
 
     name: str
     rate_hz: int
@@ -59,10 +64,14 @@ _TASKS = {
     "viperx-stack": ViperXStack,
 }
 TASK_NAMES = tuple(_TASKS)
+"""Those of the robots that `oat-edge run` knows."""
 
 
 def get_task(name: str) -> Task:
     """The task of that name; raises ValueError naming the known ones."""
+    if name.startswith(METAWORLD):
+        return MetaWorldTask(name)
     if name not in _TASKS:
-        raise ValueError(f"unknown task {name!r}; known tasks: {', '.join(TASK_NAMES)}")
+        known = ", ".join((*TASK_NAMES, f"{METAWORLD}<task>"))
+        raise ValueError(f"unknown task {name!r}; known tasks: {known}")
     return _TASKS[name]()
