@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from edge.bus_group import BusGroup
@@ -9,14 +11,17 @@ from edge.bus_lane import BusLane
 from edge.errors import ConfigError
 from edge.rates import NS_PER_US, period_ns
 from edge.robot import Robot
-from edge.robot_buses import Bus
+from edge.robot_buses import OATLINKS, Bus
 from edge.robot_joints import Joint
 from firmware_bridge.bus import JointBus
 from firmware_bridge.errors import PortError
 from firmware_bridge.joint_map import JointMap
 from firmware_bridge.oatlink.bus import OatlinkBus
 from firmware_bridge.oatlink.config import NO_FOLLOWER, JointSettings, OatlinkConfig
+from firmware_bridge.oatlink.key_file import read_key
+from firmware_bridge.oatlink.lines import CanFdLine, SerialLine
 from firmware_bridge.protocols import BusOptions, ProtocolSpec, load_protocols
+from firmware_bridge.transports.can_address import can_port
 from firmware_bridge.transports.serial_port import SerialPort
 
 BUDGET_SHARE = 0.6  # of the tick, for reading one bus among several, where none is set
@@ -63,7 +68,7 @@ def build_one(robot: Robot, name: str) -> JointBus:
     bus = robot.buses[name]
     joints = [joint for joint in robot.joints if joint.bus == name]
     try:
-        if bus.protocol == "oatlink":
+        if bus.protocol in OATLINKS:
             return _oatlink(robot, bus, joints)
         spec = load_protocols(bus.protocol)[bus.protocol]
         return spec.make_bus(bus.port, _joint_map(robot, spec, joints), _options(bus))
@@ -113,8 +118,12 @@ def _oatlink(robot: Robot, bus: Bus, joints: list[Joint]) -> JointBus:
         period_us=period_us,
         read_budget_us=bus.read_budget_us or period_us // 2,
         lead_us=round(bus.lead_ms * 1000),
+        key=b"" if bus.key_file is None else read_key(Path(bus.key_file)),
     )
-    return OatlinkBus(SerialPort(bus.port, bus.baud), config)
+    if not bus.is_can:
+        return OatlinkBus(SerialLine(SerialPort(bus.port, bus.baud)), config)
+    port = can_port(bus.port, bus.bitrate, bus.data_bitrate)
+    return OatlinkBus(CanFdLine.of(port, config, bus.node), config)
 
 
 def _controlled(robot: Robot, joint: Joint) -> JointSettings:

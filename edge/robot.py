@@ -179,6 +179,9 @@ def load_robot(
     _replace(data, path, "trackers", "socket", sockets or {})
     data["planner"] = data.get("planner", {}) | (planner or {})
     data["buses"] = {name: part | (bus or {}) for name, part in data["buses"].items()}
+    for part in data["buses"].values():
+        if part.get("key_file") is not None:
+            part["key_file"] = str(folder / part["key_file"])
     robot, keys = parse_robot(data, path), f"{path}: bundle_policy.keys"
     return robot.model_copy(update={"bundle_policy": robot.bundle_policy.resolved(folder, keys)})
 

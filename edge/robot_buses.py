@@ -19,13 +19,17 @@ BUILT_IN_WIRES = {
     "feetech": "serial",
     "moteus": "can-fd",
     "oatlink": "serial",
+    "oatlink_fd": "can-fd",
     "odrive": "can",
 }
+OATLINKS = ("oatlink", "oatlink_fd")
 # Settings that not every protocol has, and which of them, or which wires, have it.
 _OWNERS = {
-    "controller": ("oatlink",),
-    "lead_ms": ("oatlink",),
-    "fast_sync_read": ("dynamixel", "oatlink"),
+    "controller": OATLINKS,
+    "lead_ms": OATLINKS,
+    "key_file": OATLINKS,
+    "node": ("oatlink_fd",),
+    "fast_sync_read": ("dynamixel", *OATLINKS),
     "baud": ("serial",),
     "bitrate": ("can", "can-fd"),
     "data_bitrate": ("can-fd",),
@@ -46,12 +50,16 @@ class Bus(Strict):
 
     ``oatlink``: a controller of ours in front of Dynamixel servos. ``controller`` is what stands in
     for it when emulated, ``lead_ms`` how long after its tick a setpoint is to be reached.
+    ``key_file``: a file with the link's key (see ``firmware_bridge.oatlink.key_file``), relative to
+    the robot.yaml. ``oatlink_fd`` is the same on CAN-FD, to the controller of a ``node``.
     """
 
     protocol: Name
     port: str = Field(min_length=1)
     controller: Literal["qemu", "host"] = "qemu"
     lead_ms: Finite = Field(default=12, gt=0, le=100)
+    key_file: str | None = Field(default=None, min_length=1)
+    node: int = Field(default=0, ge=0, le=15)
     baud: int = Field(default=DEFAULT_RATE, ge=9_600, le=4_500_000)
     bitrate: int = Field(default=DEFAULT_RATE, ge=10_000, le=1_000_000)
     data_bitrate: int = Field(default=5_000_000, ge=1_000_000, le=8_000_000)
@@ -87,6 +95,16 @@ class Bus(Strict):
         lacking = _LACKING.get(self.protocol, "")
         if lacking in self.model_fields_set:
             raise ValueError(f"{lacking}: {self.protocol} has no such setting")
+        return self
+
+    @model_validator(mode="after")
+    def _emulation_is_possible(self) -> Bus:
+        if self.port != EMULATED:
+            return self
+        if self.protocol == "oatlink_fd":
+            raise ValueError("port is 'emulated': name the port of `oat-edge emulate oatlink_fd`")
+        if self.key_file is not None and self.controller == "qemu":
+            raise ValueError("key_file: the qemu controller has no room for a key, allowed is host")
         return self
 
     @model_validator(mode="after")

@@ -54,8 +54,10 @@ def controller_in_front(bus: Bus, endpoint: PacedPty) -> AbstractContextManager[
         return nullcontext()
     from firmware_bridge.emulation.controllers import HostController, QemuController
 
-    make = QemuController if bus.controller == "qemu" else HostController
-    return make(endpoint.path, Path(bus.port))
+    if bus.controller == "qemu":
+        return QemuController(endpoint.path, Path(bus.port))
+    key_file = None if bus.key_file is None else Path(bus.key_file)
+    return HostController(endpoint.path, Path(bus.port), key_file)
 
 
 class Stage:

@@ -103,10 +103,13 @@ def _end_with_parent() -> None:
 
 
 class HostController(ControllerProcess):
-    """The core, compiled for this machine."""
+    """The core, compiled for this machine; ``key_file``: see ``oatlink.key_file``."""
 
-    def __init__(self, motor_port: str, link: Path | None = None) -> None:
-        super().__init__([str(firmware.build("host")), motor_port], link)
+    def __init__(
+        self, motor_port: str, link: Path | None = None, key_file: Path | None = None
+    ) -> None:
+        keyed = [] if key_file is None else [str(key_file)]
+        super().__init__([str(firmware.build("host")), motor_port, *keyed], link)
         self.publish(self.first_line())
 
 

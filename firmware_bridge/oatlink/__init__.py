@@ -2,5 +2,6 @@
 
 from firmware_bridge.oatlink.bus import OatlinkBus
 from firmware_bridge.oatlink.config import JointSettings, OatlinkConfig
+from firmware_bridge.oatlink.lines import CanFdLine, SerialLine
 
-__all__ = ["JointSettings", "OatlinkBus", "OatlinkConfig"]
+__all__ = ["CanFdLine", "JointSettings", "OatlinkBus", "OatlinkConfig", "SerialLine"]

@@ -10,11 +10,11 @@ from firmware_bridge.messages import JointState, SafeSetpoint
 from firmware_bridge.oatlink import messages, units
 from firmware_bridge.oatlink.codes import State
 from firmware_bridge.oatlink.config import OatlinkConfig
+from firmware_bridge.oatlink.lines import PayloadLine
 from firmware_bridge.oatlink.link import OatLink
 from firmware_bridge.oatlink.schedule import KnotSchedule
 from firmware_bridge.oatlink.watch import ControllerWatch, why
 from firmware_bridge.oatlink.wire import Frame, MessageType
-from firmware_bridge.transports import Transport
 
 TIME_PERIOD_NS = 980_000_000
 TIME_BUDGET_NS = 2_000_000
@@ -34,10 +34,10 @@ class OatlinkBus:
     position.
     """
 
-    def __init__(self, transport: Transport, config: OatlinkConfig) -> None:
-        self._transport = transport
+    def __init__(self, line: PayloadLine, config: OatlinkConfig) -> None:
+        self._line = line
         self._config = config
-        self._link = OatLink(transport, config.key, self._on_frame)
+        self._link = OatLink(line, config.key, self._on_frame)
         self.watch = ControllerWatch(self._link, len(config.joints))
         self._schedule = KnotSchedule(config.period_us * 1000, config.lead_us * 1000, config.knots)
         self._armed = False
@@ -49,7 +49,7 @@ class OatlinkBus:
     def open(self) -> None:
         """Open the port and configure the controller; see ``JointBus.open``. Moves nothing."""
         self._armed = False
-        self._transport.open()
+        self._line.open()
         try:
             self._link.restart()
             self.watch.restart()
@@ -58,7 +58,7 @@ class OatlinkBus:
             self._await_first_state()
             self._opened_ns = time.monotonic_ns()
         except BridgeError:
-            self._transport.close()
+            self._line.close()
             raise
 
     def _prepare(self) -> None:
@@ -182,4 +182,4 @@ class OatlinkBus:
     def close(self) -> None:
         """Give the port back; a controller left armed decelerates, holds and latches."""
         self._armed = False
-        self._transport.close()
+        self._line.close()

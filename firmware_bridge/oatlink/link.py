@@ -10,11 +10,10 @@ from typing import TypeVar
 from firmware_bridge.errors import BusTimeout, DeviceError
 from firmware_bridge.oatlink import messages, wire
 from firmware_bridge.oatlink.clock import ClockEstimator, TimeSample
-from firmware_bridge.oatlink.cobs import Deframer
 from firmware_bridge.oatlink.codes import Result
+from firmware_bridge.oatlink.lines import PayloadLine
 from firmware_bridge.oatlink.messages import Ack, Welcome
 from firmware_bridge.oatlink.wire import Frame, Header, MessageType, Sealer
-from firmware_bridge.transports import Transport
 
 RETRY_NS = 50_000_000
 REQUEST_TIMEOUT_NS = 3_000_000_000  # an arm of many motors takes its time; QEMU's pty takes 1 s
@@ -27,16 +26,15 @@ FrameHandler = Callable[[Frame], None]
 
 
 class OatLink:
-    """One session over a transport; ``on_frame`` is handed everything that nobody waits for."""
+    """One session over a line; ``on_frame`` is handed everything that nobody waits for."""
 
-    def __init__(self, transport: Transport, key: bytes, on_frame: FrameHandler) -> None:
+    def __init__(self, line: PayloadLine, key: bytes, on_frame: FrameHandler) -> None:
         self.clock = ClockEstimator()
         self.session = wire.NO_SESSION
         self.damaged = 0
         self.foreign = 0  # frames that claim another session: the controller may have rebooted
-        self._transport = transport
+        self._line = line
         self._sealer = Sealer(key)
-        self._deframer = Deframer(wire.MAX_PAYLOAD)
         self._on_frame = on_frame
         self._sequence = 0
         self._nonce = 0
@@ -47,8 +45,7 @@ class OatLink:
         self._sequence = 0
         self.session = wire.NO_SESSION
         self.clock.restart()
-        self._deframer.reset()
-        self._transport.flush_input()
+        self._line.flush()
 
     def send(self, message_type: MessageType, body: bytes = b"") -> int:
         """Send one message; returns its sequence number."""
@@ -61,14 +58,14 @@ class OatLink:
         if message_type != MessageType.HELLO:
             time_us = self.clock.controller_us(time.monotonic_ns())
         payload = self._sealer.seal(Header(message_type, sequence, time_us), self.session, body)
-        self._transport.write(wire.frame_bytes(payload))
+        self._line.send(payload)
 
     def receive(self, deadline_ns: int) -> list[Frame]:
-        """Wait for bytes until the deadline; returns the good frames that they complete."""
-        data = self._transport.read(1, deadline_ns)
+        """Wait for news until the deadline; returns the good frames among it."""
+        payloads = self._line.receive(deadline_ns)
         now_us = self.clock.controller_us(time.monotonic_ns())
         frames = []
-        for payload in self._deframer.feed(data):
+        for payload in payloads:
             frame = self._sealer.open(payload, self.session, now_us)
             if frame is not None:
                 frames.append(frame)

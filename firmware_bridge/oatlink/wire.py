@@ -131,11 +131,6 @@ def near(time_low: int, now_us: int) -> int:
     return now_us + difference if now_us + difference >= 0 else time_low
 
 
-def is_after(a: int, b: int) -> bool:
-    """Tell whether sequence number ``a`` comes after ``b``, modulo 2¹⁶."""
-    return 0 < (a - b) % 0x10000 < 0x8000
-
-
 def session_hint(payload: bytes) -> int | None:
     """Low 16 bits of the session that a payload claims, believed by nobody; None if too short."""
     return _HEADER.unpack_from(payload)[1] if len(payload) >= HEADER_LENGTH else None

@@ -70,7 +70,8 @@ class ProtocolSpec:
     takes on the wire at the default rates: no bus can be faster. ``plan_hz`` is a sound rate for
     seven joints. ``first_id`` is where ids of a plain chain start. ``features``: which fields of a
     ``JointMap`` it heeds beyond ids, directions and zero offsets. ``toolbox``: its tools for single
-    devices and for naming what passes, if it brings any.
+    devices and for naming what passes, if it brings any. ``reports_unasked``: states come at the
+    devices' own pace, so a host's cycle says nothing about the wire.
     """
 
     name: str
@@ -85,6 +86,7 @@ class ProtocolSpec:
     make_emulation: Callable[[Plant, str, LineOptions], Emulation]
     features: frozenset[str] = frozenset()
     toolbox: Callable[[], Toolbox] | None = None
+    reports_unasked: bool = False
 
     @property
     def is_can(self) -> bool:

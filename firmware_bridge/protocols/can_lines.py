@@ -11,10 +11,10 @@ from firmware_bridge.can_bus.frame import CanFrame
 from firmware_bridge.emulation.can_motor import CanMotor
 from firmware_bridge.emulation.can_robot import EmulatedCanRobot
 from firmware_bridge.emulation.plant import Plant
-from firmware_bridge.errors import PortError
 from firmware_bridge.joint_map import JointMap
 from firmware_bridge.protocols import BusOptions, Emulation, LineOptions, ProtocolSpec, toolboxes
-from firmware_bridge.transports.can_port import CanTransport, PythonCanPort
+from firmware_bridge.transports import can_address
+from firmware_bridge.transports.can_port import CanTransport
 
 RATES = BitRates()
 ANSWER_QUEUE = 1000
@@ -59,12 +59,9 @@ def _emulation(
 
 
 def can_port(address: str, options: BusOptions, fd: bool) -> CanTransport:
-    """A port from "interface:channel"; raises ``PortError`` for another form."""
-    interface, colon, channel = address.partition(":")
-    if not colon or not interface or not channel:
-        raise PortError(f"port {address!r} is not interface:channel, as in socketcan:can0")
+    """A port from its address; see ``transports.can_address``."""
     data_bitrate = options.data_bitrate if fd else None
-    port: CanTransport = PythonCanPort(interface, channel, options.bitrate, data_bitrate)
+    port = can_address.can_port(address, options.bitrate, data_bitrate)
     wrapped: CanTransport = options.wrap(port)
     return wrapped
 

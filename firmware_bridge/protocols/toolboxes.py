@@ -65,3 +65,19 @@ def cia402() -> Toolbox:
     from firmware_bridge.cia402.trace import Cia402Decoder
 
     return Toolbox(Cia402Tools, Cia402Decoder)
+
+
+def oatlink() -> Toolbox:
+    """For the oatlink controller on a serial line."""
+    from firmware_bridge.oatlink.tools import serial_tools
+    from firmware_bridge.oatlink.trace import OatlinkDecoder
+
+    return Toolbox(serial_tools, OatlinkDecoder)
+
+
+def oatlink_fd() -> Toolbox:
+    """For oatlink controllers on CAN-FD."""
+    from firmware_bridge.oatlink.tools import can_fd_tools
+    from firmware_bridge.oatlink.trace import OatlinkFdDecoder
+
+    return Toolbox(can_fd_tools, OatlinkFdDecoder)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from firmware_bridge.dynamixel.units import CENTRE_TICKS, RAD_PER_TICK
+from firmware_bridge.emulation.can_fd_gateway import CanFdGateway
 from firmware_bridge.emulation.chains import plain_chain
 from firmware_bridge.emulation.controllers import (
     QEMU,
@@ -19,14 +23,34 @@ from firmware_bridge.emulation.paced_pty import PacedPty
 from firmware_bridge.emulation.plant import FirstOrderPlant
 from firmware_bridge.emulation.robot import EmulatedRobot
 from firmware_bridge.errors import BridgeError
-from firmware_bridge.oatlink import JointSettings, OatlinkBus, OatlinkConfig
+from firmware_bridge.oatlink import (
+    CanFdLine,
+    JointSettings,
+    OatlinkBus,
+    OatlinkConfig,
+    SerialLine,
+)
 from firmware_bridge.oatlink.codes import State
 from firmware_bridge.oatlink.firmware import TARGETS
+from firmware_bridge.oatlink.key_file import read_key
+from firmware_bridge.oatlink.lines import PayloadLine
+from firmware_bridge.transports.can_address import can_port
 from firmware_bridge.transports.serial_port import SerialPort
-from tests.contract.rigs import BAUD, DIRECTIONS, JOINTS, PATIENT, ZEROS_RAD, Patience, Runner
+from tests.contract.rigs import (
+    BAUD,
+    DIRECTIONS,
+    JOINTS,
+    PATIENT,
+    RATES,
+    ZEROS_RAD,
+    CanChannel,
+    Patience,
+    Runner,
+)
 from tests.needs import missing
 
 PATIENT_SILENCE_MS = 60_000
+KEY = bytes(range(100, 132))
 
 
 class OatlinkRig:
@@ -57,11 +81,16 @@ class OatlinkRig:
 
     def bus(self, patience: Patience = PATIENT, strict: bool = False) -> OatlinkBus:
         """``strict``: with the controller's clock held to account, and the motors' watchdogs on."""
+        config = self.config(patience, strict)
+        self.made = OatlinkBus(self.line(config), config)
+        return self.made
+
+    def config(self, patience: Patience, strict: bool) -> OatlinkConfig:
         joints = tuple(
             JointSettings(id_, -3.3, 3.3, 3.0, 30.0, 0.5, direction, zero_rad)
             for id_, direction, zero_rad in zip(self.ids, DIRECTIONS, ZEROS_RAD, strict=True)
         )
-        config = OatlinkConfig(
+        return OatlinkConfig(
             joints,
             silence_ms=patience.watchdog_ms or (250 if strict else PATIENT_SILENCE_MS),
             max_age_ms=100 if strict else 1000,
@@ -71,8 +100,9 @@ class OatlinkRig:
             watchdog_ms=300 if strict else 0,
             read_budget_us=patience.budget_us,
         )
-        self.made = OatlinkBus(SerialPort(self.controller.path, BAUD), config)
-        return self.made
+
+    def line(self, config: OatlinkConfig) -> PayloadLine:
+        return SerialLine(SerialPort(self.controller.path, BAUD))
 
     def place(self, position_rad: np.ndarray) -> None:
         self.plant.position_rad[:] = position_rad
@@ -125,7 +155,56 @@ class OatlinkQemuRig(OatlinkRig):
         return QemuController(self.endpoint.path)
 
 
+class OatlinkKeyRig(OatlinkRig):
+    """A link with a key on both sides."""
+
+    def __init__(self, watchdog_ms: int = 0) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="oat-key-")
+        self.key_file = Path(self._folder.name) / "arm.key"
+        self.key_file.touch(mode=0o600)
+        self.key_file.write_text(KEY.hex() + "\n")
+        super().__init__(watchdog_ms)
+
+    def start(self) -> ControllerProcess:
+        return HostController(self.endpoint.path, key_file=self.key_file)
+
+    def config(self, patience: Patience, strict: bool) -> OatlinkConfig:
+        return replace(super().config(patience, strict), key=read_key(self.key_file))
+
+    def unplug(self) -> None:
+        super().unplug()
+        self._folder.cleanup()
+
+    close = unplug
+
+
+class OatlinkFdRig(OatlinkRig):
+    """The core as a program, behind a CAN driver on a simulated bus."""
+
+    node = 3
+
+    def __init__(self, watchdog_ms: int = 0) -> None:
+        super().__init__(watchdog_ms)
+        self.channel = CanChannel()
+        client = self.channel.client(queue_length=100)
+        self.gateway = CanFdGateway(self.controller.path, client, self.node, with_tag=False)
+        self._gateway_runner = Runner(self.gateway.run_until, self.gateway.close)
+
+    def line(self, config: OatlinkConfig) -> PayloadLine:
+        port = can_port(f"oatcan:{self.channel.name}", RATES.nominal, RATES.data)
+        return CanFdLine.of(port, config, self.node)
+
+    def unplug(self) -> None:
+        self._gateway_runner.stop()
+        self.channel.close()
+        super().unplug()
+
+    close = unplug
+
+
 OATLINK_RIGS = {
     "oatlink (C core) on serial": OatlinkRig,
+    "oatlink (C core) with a key on serial": OatlinkKeyRig,
+    "oatlink (C core) on oatcan (FD)": OatlinkFdRig,
     "oatlink (Cortex-M3 in QEMU) on serial": OatlinkQemuRig,
 }

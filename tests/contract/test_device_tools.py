@@ -81,7 +81,7 @@ def near(rig: Any) -> range:
 
 
 def test_every_installed_protocol_of_ours_is_held_to_this() -> None:
-    assert {name for name, _ in KINDS.values()} >= set(SPECS) - {"oatlink", "oatlink-fd"}
+    assert {name for name, _ in KINDS.values()} >= set(SPECS) - {"oatlink", "oatlink_fd"}
 
 
 def test_a_scan_finds_the_devices_and_no_others(tools: DeviceTools, rig: Any) -> None:

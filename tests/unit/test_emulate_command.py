@@ -91,7 +91,7 @@ def test_the_list_of_protocols_says_what_each_can_do() -> None:
     )
     rows = {row["protocol"]: row for row in json.loads(done.stdout)["protocols"]}
     assert set(rows) >= {"cia402", "damiao", "dynamixel", "feetech", "moteus", "odrive"}
-    assert [name for name in rows if rows[name]["fd"]] == ["moteus"]
+    assert [name for name in rows if rows[name]["fd"]] == ["moteus", "oatlink_fd"]
     for row in rows.values():
         assert row["plan_hz"] < row["max_hz"] and row["watchdog"] and row["limits"]
 

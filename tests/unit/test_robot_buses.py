@@ -74,7 +74,7 @@ def complaint(data: dict[str, Any]) -> str:
 
 def test_the_table_of_wires_is_that_of_the_installed_protocols() -> None:
     installed = {name: spec.wire for name, spec in PROTOCOLS.items()}
-    assert {**installed, "oatlink": "serial"} == BUILT_IN_WIRES
+    assert installed == BUILT_IN_WIRES
 
 
 @contextmanager

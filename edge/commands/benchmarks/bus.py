@@ -38,10 +38,13 @@ START_TIMEOUT_S = 20.0
 def bench_bus(names: str, joint_counts: Sequence[int], cycles: int) -> dict[str, Any]:
     """Rows for each protocol (comma-separated, or "all") and joint count; raises UsageError."""
     known = load_protocols()
-    wanted = list(known) if names == "all" else names.split(",")
+    timed = [name for name, spec in known.items() if not spec.reports_unasked]
+    wanted = timed if names == "all" else names.split(",")
     for name in wanted:
         if name not in known:
-            raise UsageError(f"protocol {name!r} is not known (known: {', '.join(known)})")
+            raise UsageError(f"protocol {name!r} is not known (known: {', '.join(timed)})")
+        if name not in timed:
+            raise UsageError(f"protocol {name} reports unasked: its cycle is its controller's own")
     rows = [_row(known[name], joints, cycles) for name in wanted for joints in joint_counts]
     return {"rows": rows}
 

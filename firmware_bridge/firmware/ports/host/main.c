@@ -1,5 +1,5 @@
-/* The controller as a program: oatlink-controller MOTOR_TTY. It makes a pseudo-terminal for its host
- * and prints that port's path. */
+/* The controller as a program: oatlink-controller MOTOR_TTY [KEY_FILE]. It makes a pseudo-terminal
+ * for its host and prints that port's path. The key's file holds 64 hexadecimal digits. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -52,6 +52,21 @@ static int make_host_port(void)
     return master;
 }
 
+/* A file without a whole key ends the program: a link without its key would trust everybody. */
+static void read_key(const char *path, uint8_t *key)
+{
+    FILE *file = fopen(path, "r");
+    size_t count = 0;
+    for (unsigned byte; file != NULL && count < OAT_KEY_LENGTH && fscanf(file, "%2x", &byte) == 1;)
+        key[count++] = (uint8_t)byte;
+    if (file != NULL)
+        (void)fclose(file);
+    if (count != OAT_KEY_LENGTH) {
+        fprintf(stderr, "key file %s: no key in it\n", path);
+        exit(1);
+    }
+}
+
 static void send_all(int tty, struct oat_fifo *fifo)
 {
     uint8_t data[OAT_FIFO_SIZE];
@@ -73,14 +88,17 @@ static ssize_t receive(int tty, uint8_t *data)
 int main(int argc, char **argv)
 {
     static struct oat_controller controller;
-    uint8_t data[CHUNK];
-    if (argc != 2) {
-        fprintf(stderr, "usage: %s MOTOR_TTY\n", argv[0]);
+    uint8_t data[CHUNK], key[OAT_KEY_LENGTH];
+    if (argc != 2 && argc != 3) {
+        fprintf(stderr, "usage: %s MOTOR_TTY [KEY_FILE]\n", argv[0]);
         return 2;
     }
+    if (argc == 3)
+        read_key(argv[2], key);
     uint64_t origin_us = now_us();
     int motors = open_tty(argv[1]), host = make_host_port();
-    oat_controller_start(&controller, (uint32_t)origin_us ^ (uint32_t)getpid(), NULL, 0);
+    oat_controller_start(&controller, (uint32_t)origin_us ^ (uint32_t)getpid(),
+                         argc == 3 ? key : NULL, 0);
     for (;;) {
         struct pollfd lines[] = {{.fd = host, .events = POLLIN}, {.fd = motors, .events = POLLIN}};
         (void)poll(lines, 2, POLL_MS);
