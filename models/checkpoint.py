@@ -47,7 +47,7 @@ class Checkpoint:
 def save(directory: Path, checkpoint: Checkpoint) -> None:
     """Writes a checkpoint; an older one there stays whole until the new one is complete."""
     weights = {
-        f"{name}.{key}": _stored(value)
+        f"{name}.{key}": stored(value)
         for name, model in (("tokenizer", checkpoint.tokenizer), ("policy", checkpoint.policy))
         for key, value in model.state_dict().items()
         if key != "head.weight"  # tied to tok_emb.weight
@@ -64,11 +64,6 @@ def save(directory: Path, checkpoint: Checkpoint) -> None:
         "examples.safetensors": serialise(dict(checkpoint.examples)),
     }
     write_directory(directory, files)
-
-
-def _stored(value: Tensor) -> Tensor:
-    matrix = value.ndim > 1 and value.is_floating_point()
-    return (value.half() if matrix else value).contiguous()
 
 
 def load(directory: Path) -> Checkpoint:
@@ -100,6 +95,12 @@ def _load_weights(path: Path, tokenizer: OATTokenizer, policy: OATPolicy) -> Non
     except (KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{path}: weights do not fit the config ({reason})") from error
+
+
+def stored(value: Tensor) -> Tensor:
+    """As weights are kept: matrices in FP16, all else as it is."""
+    matrix = value.ndim > 1 and value.is_floating_point()
+    return (value.half() if matrix else value).contiguous()
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

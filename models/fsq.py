@@ -38,6 +38,10 @@ class FSQ(nn.Module):
         rounded = bounded + (bounded.round() - bounded).detach()
         return rounded / (self.levels // 2)
 
+    def penalty(self, latent: Tensor) -> Tensor:
+        """Zero: nothing is learned here, so nothing has to be drawn together."""
+        return latent.new_zeros(())
+
     def indices(self, codes: Tensor) -> Tensor:
         """Codes (..., dim) to indices (...), int64 in [0, codebook_size)."""
         half = self.levels // 2

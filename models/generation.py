@@ -1,4 +1,4 @@
-"""Greedy generation, three ways that must agree: plain, with a cache, and exported."""
+"""Greedy generation, ways that must agree: plain, with a cache, to an end, and exported."""
 
 from __future__ import annotations
 
@@ -24,6 +24,21 @@ def generate_plain(policy: OATPolicy, observation: Mapping[str, Tensor], prefix:
         logits = policy(tokens, cross_kv)[:, -1]
         tokens = torch.cat([tokens, _greedy(policy, logits)], 1)
     return tokens[:, 1:]
+
+
+@torch.no_grad()
+def generate_sequence(
+    policy: OATPolicy, observation: Mapping[str, Tensor], limit: int, end: int | None
+) -> Tensor:
+    """Greedy tokens (1, T) up to the first ``end``, itself included, or ``limit`` of them."""
+    cross_kv = policy.prefill(observation)
+    tokens = [_bos(policy, observation)]
+    self_kv = policy.new_cache()
+    for position in range(limit):
+        tokens.append(_greedy(policy, policy.step(tokens[-1], position, cross_kv, self_kv)))
+        if tokens[-1].item() == end:
+            break
+    return torch.cat(tokens[1:], 1)
 
 
 @torch.no_grad()

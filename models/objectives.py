@@ -1,8 +1,9 @@
-"""What the two models minimise: the tokenizer its reconstruction, the policy its surprise."""
+"""What tokenizers and policies over tokens minimise: reconstruction error, and surprise."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -10,11 +11,26 @@ from torch.nn import functional
 
 from models.dataset import Windows
 from models.layers import trained_prefixes
+from models.normalizer import Normalizer
 from models.policy import OATPolicy
 from models.tokenizer import OATTokenizer
+from models.tokenizers import ActionTokenizer, content_lengths
+from models.tokenizers.latent import LatentTokenizer
 
 VALIDATION_WINDOWS = 512
+VALIDATION_TOKENS = 32_768
+"""Of long sequences fewer windows are held out, or validating would outweigh training."""
 ENCODE_BATCH = 1024
+PENALTY_WEIGHT = 0.1
+"""Weight of a quantizer's penalty beside errors of a few thousandths."""
+_IGNORED = -100
+
+
+class Conditionable(Protocol):
+    """A tokenizer that may be conditioned on the previous command: ``config`` says whether."""
+
+    config: Any
+    normalizer: Normalizer
 
 
 class Reconstruction:
@@ -44,45 +60,74 @@ class Reconstruction:
 
     def loss(self, model: OATTokenizer, batch_size: int) -> Tensor:
         """The loss of a random batch at random prefixes."""
-        rows = self.training.draw(batch_size)
-        chunk = model.normalizer(self.training.chunk(rows))
-        command = None
-        if model.config.conditioned_on_command:
-            command = model.normalizer(self.training.command(rows))
-            blur = torch.rand(len(rows), 1) * self.command_noise
-            command = command + torch.randn_like(command) * blur
-        return self._error(model(chunk, command), chunk)
+        chunk, command = self.draw(model, batch_size)
+        return self.error(model(chunk, command), chunk)
 
     def validate(self, model: OATTokenizer) -> float:
         """The mean of the loss over the trained prefixes, at the true previous command."""
-        rows = self.validation.index
-        chunk = model.normalizer(self.validation.chunk(rows))
-        conditioned = model.config.conditioned_on_command
-        command = model.normalizer(self.validation.command(rows)) if conditioned else None
+        chunk, command = self.held_out(model)
         codes = model.quantizer(model.encoder(chunk, command))
         prefixes = trained_prefixes(model.config.num_tokens, model.config.nested_dropout)
         errors = [
-            self._error(model.decoder(codes, torch.full((len(rows),), k), command), chunk)
+            self.error(model.decoder(codes, torch.full((len(chunk),), k), command), chunk)
             for k in prefixes
         ]
         return float(torch.stack(errors).mean())
 
-    def _error(self, decoded: Tensor, chunk: Tensor) -> Tensor:
+    def draw(self, model: Conditionable, batch_size: int) -> tuple[Tensor, Tensor | None]:
+        """Random normalised chunks (B, H, D), and their blurred commands (B, D) if asked for."""
+        rows = self.training.draw(batch_size)
+        chunk = model.normalizer(self.training.chunk(rows))
+        if not model.config.conditioned_on_command:
+            return chunk, None
+        command = model.normalizer(self.training.command(rows))
+        blur = torch.rand(len(rows), 1) * self.command_noise
+        return chunk, command + torch.randn_like(command) * blur
+
+    def held_out(self, model: Conditionable) -> tuple[Tensor, Tensor | None]:
+        """The same of the held-out windows, with their true commands."""
+        rows = self.validation.index
+        chunk = model.normalizer(self.validation.chunk(rows))
+        if not model.config.conditioned_on_command:
+            return chunk, None
+        return chunk, model.normalizer(self.validation.command(rows))
+
+    def error(self, decoded: Tensor, chunk: Tensor) -> Tensor:
+        """The weighted squared error of normalised chunks (B, H, D), a scalar."""
         return ((decoded - chunk).square() * self.weights).mean()
 
 
+class LatentReconstruction(Reconstruction):
+    """The same for tokens without an order: no dropout, and the quantizer's penalty on top."""
+
+    def loss(self, model: LatentTokenizer, batch_size: int) -> Tensor:
+        """The loss of a random batch."""
+        chunk, command = self.draw(model, batch_size)
+        decoded, penalty = model(chunk, command)
+        return self.error(decoded, chunk) + PENALTY_WEIGHT * penalty
+
+    def validate(self, model: LatentTokenizer) -> float:
+        """The error alone, at the true previous command."""
+        chunk, command = self.held_out(model)
+        return float(self.error(model(chunk, command)[0], chunk))
+
+
 class NextToken:
-    """Cross-entropy of a chunk's tokens given the observation and the tokens before."""
+    """Cross-entropy of a chunk's tokens given the observation and the tokens before.
+
+    Of a sequence that ends early, the end itself is learned and nothing after it.
+    """
 
     def __init__(
         self,
         training: Windows,
         validation: Windows,
-        tokenizer: OATTokenizer,
+        tokenizer: ActionTokenizer,
         observation_noise: float,
     ) -> None:
-        self.training, self.noise = training, observation_noise
-        self.validation = spread(validation, VALIDATION_WINDOWS)
+        self.training, self.noise, self.end = training, observation_noise, tokenizer.end
+        limit = min(VALIDATION_WINDOWS, VALIDATION_TOKENS // tokenizer.max_tokens)
+        self.validation = spread(validation, limit)
         self._tokens = encode_all(tokenizer, training)
         self._validation_tokens = encode_all(tokenizer, self.validation)
 
@@ -90,49 +135,59 @@ class NextToken:
         """The mean cross-entropy, nats per token, of a random batch."""
         chosen = torch.randint(len(self.training), (batch_size,))
         observation = self.training.observation(self.training.index[chosen])
-        return _cross_entropy(model, observation, self._tokens[chosen], self.noise)
+        return self._cross_entropy(model, observation, self._tokens[chosen], self.noise)
 
     def validate(self, model: OATPolicy) -> float:
         """The same on held-out windows, without noise."""
         observation = self.validation.observation(self.validation.index)
-        return float(_cross_entropy(model, observation, self._validation_tokens, 0.0))
+        return float(self._cross_entropy(model, observation, self._validation_tokens, 0.0))
+
+    def _cross_entropy(
+        self, model: OATPolicy, observation: dict[str, Tensor], tokens: Tensor, noise: float
+    ) -> Tensor:
+        lengths = content_lengths(tokens, self.end)
+        if self.end is not None:
+            tokens = tokens[:, : int(lengths.max()) + 1]
+        begin = torch.full((len(tokens), 1), model.config.bos)
+        inputs = torch.cat([begin, tokens[:, :-1]], 1)
+        logits = model(inputs, model.prefill(observation, noise))  # (B, R, V)
+        after_end = torch.arange(tokens.shape[1]) > lengths[:, None]
+        labels = tokens.masked_fill(after_end, _IGNORED)
+        return functional.cross_entropy(
+            logits.flatten(0, 1), labels.flatten(), ignore_index=_IGNORED
+        )
 
 
 @torch.no_grad()
-def encode_all(tokenizer: OATTokenizer, windows: Windows) -> Tensor:
-    """Tokens (W, R) of every window, by a tokenizer in evaluation mode."""
-    parts = []
-    for rows in windows.index.split(ENCODE_BATCH):
-        conditioned = tokenizer.config.conditioned_on_command
-        command = windows.command(rows) if conditioned else None
-        parts.append(tokenizer.encode(windows.chunk(rows), command))
-    return torch.cat(parts)
+def encode_all(tokenizer: ActionTokenizer, windows: Windows) -> Tensor:
+    """Tokens (W, T) of every window, by a tokenizer in evaluation mode."""
+    batches = windows.index.split(ENCODE_BATCH)
+    return torch.cat([tokenizer.encode(windows.chunk(r), windows.command(r)) for r in batches])
 
 
 @torch.no_grad()
-def reconstruction_error_rad(tokenizer: OATTokenizer, windows: Windows) -> dict[int, float]:
-    """Root mean square error in rad over all joints and steps, by prefix length."""
+def reconstruction_error_rad(tokenizer: ActionTokenizer, windows: Windows) -> dict[int, float]:
+    """Root mean square error in rad over all joints and steps, by prefix length.
+
+    A tokenizer without prefixes has one, its longest sequence.
+    """
     windows = spread(windows, VALIDATION_WINDOWS)
     rows = windows.index
-    tokens, chunk = encode_all(tokenizer, windows), windows.chunk(rows)
-    command = windows.command(rows) if tokenizer.config.conditioned_on_command else None
-    config = tokenizer.config
-    return {
-        k: float((tokenizer.decode(tokens, k, command) - chunk).square().mean().sqrt())
-        for k in trained_prefixes(config.num_tokens, config.nested_dropout)
-    }
+    tokens, chunk, command = (
+        encode_all(tokenizer, windows),
+        windows.chunk(rows),
+        windows.command(rows),
+    )
+
+    def error(decoded: Tensor) -> float:
+        return float((decoded - chunk).square().mean().sqrt())
+
+    if not tokenizer.prefixes:
+        return {tokenizer.max_tokens: error(tokenizer.decode(tokens, command))}
+    return {k: error(tokenizer.decode_prefix(tokens, k, command)) for k in tokenizer.prefixes}
 
 
 def spread(windows: Windows, limit: int) -> Windows:
     """At most ``limit`` windows, evenly spaced."""
     stride = -(-len(windows) // limit)
     return windows.subset(windows.index[::stride])
-
-
-def _cross_entropy(
-    model: OATPolicy, observation: dict[str, Tensor], tokens: Tensor, noise: float
-) -> Tensor:
-    begin = torch.full((len(tokens), 1), model.config.bos)
-    inputs = torch.cat([begin, tokens[:, :-1]], 1)
-    logits = model(inputs, model.prefill(observation, noise))  # (B, R, V)
-    return functional.cross_entropy(logits.flatten(0, 1), tokens.flatten())

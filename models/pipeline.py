@@ -14,10 +14,11 @@ from models import checkpoint as checkpoints
 from models.checkpoint import Checkpoint
 from models.dataset import Windows, load_windows, split_by_episode
 from models.objectives import NextToken, Reconstruction, reconstruction_error_rad, spread
-from models.observation import safe_name
+from models.observation import ObservationEncoder, safe_name
 from models.policy import OATPolicy
 from models.recipes import Recipe
 from models.tokenizer import OATTokenizer
+from models.tokenizers.ordered import OrderedTokens
 from models.training import Objective, Progress, Schedule, Trainer
 
 EXAMPLES = 256
@@ -34,14 +35,8 @@ def train_recipe(
     The state of the training is kept in ``out``'s sibling ``NAME.training``; with ``resume`` it
     is continued, without it started anew. Raises ValueError for data that does not fit.
     """
-    state = out.with_name(f"{out.name}.training")
-    if not resume:
-        for name in ("tokenizer", "policy"):
-            (state / f"{name}.pt").unlink(missing_ok=True)
-    windows = load_windows(
-        data, list(recipe.features), recipe.policy.n_obs_steps, recipe.tokenizer.action_horizon
-    )
-    training, validation = split_by_episode(windows, recipe.held_out, recipe.seed)
+    state = prepare_state(out, resume)
+    training, validation = split_windows(recipe, data)
 
     torch.manual_seed(recipe.seed)
     tokenizer = OATTokenizer(recipe.tokenizer)
@@ -49,25 +44,45 @@ def train_recipe(
     reconstruction = Reconstruction(
         training, validation, recipe.joint_weights, recipe.early_weight, recipe.command_noise
     )
-    first = _train("tokenizer", tokenizer, reconstruction, recipe.tokenizer_schedule, state, report)
+    first = train_stage(
+        "tokenizer", tokenizer, reconstruction, recipe.tokenizer_schedule, state, report
+    )
 
+    ordered = OrderedTokens(tokenizer)
     torch.manual_seed(recipe.seed + 1)
     policy = OATPolicy(recipe.policy)
-    _fit_normalizers(policy, training)
-    next_token = NextToken(training, validation, tokenizer, recipe.observation_noise)
-    second = _train("policy", policy, next_token, recipe.policy_schedule, state, report)
+    fit_normalizers(policy.obs_encoder, training)
+    next_token = NextToken(training, validation, ordered, recipe.observation_noise)
+    second = train_stage("policy", policy, next_token, recipe.policy_schedule, state, report)
 
-    facts = _facts(recipe, first, second, reconstruction_error_rad(tokenizer, validation))
+    facts = _facts(recipe, first, second, reconstruction_error_rad(ordered, validation))
     examples = spread(validation, EXAMPLES)
     observations = examples.observation(examples.index)
     result = Checkpoint(
         tokenizer, policy, facts, {key: observations[key] for key in recipe.features}
     )
     checkpoints.save(out, result)
-    return result
+    return checkpoints.load(out)
 
 
-def _train(
+def prepare_state(out: Path, resume: bool) -> Path:
+    """The folder of a training's state beside ``out``; without ``resume``, stages start anew."""
+    state = out.with_name(f"{out.name}.training")
+    if not resume:
+        for name in ("tokenizer", "policy"):
+            (state / f"{name}.pt").unlink(missing_ok=True)
+    return state
+
+
+def split_windows(recipe: Recipe, data: Path) -> tuple[Windows, Windows]:
+    """Training and held-out windows of a demonstrations file. Raises ValueError naming a fault."""
+    windows = load_windows(
+        data, list(recipe.features), recipe.policy.n_obs_steps, recipe.tokenizer.action_horizon
+    )
+    return split_by_episode(windows, recipe.held_out, recipe.seed)
+
+
+def train_stage(
     name: str,
     model: nn.Module,
     objective: Objective,
@@ -75,35 +90,20 @@ def _train(
     state: Path,
     report: Report | None,
 ) -> Trainer:
+    """Trains one model in place; goes on from ``state`` where it holds this stage."""
     trainer = Trainer(model, objective, schedule)
     trainer.run(state / f"{name}.pt", None if report is None else lambda p: report(name, p))
     return trainer
 
 
-def _fit_normalizers(policy: OATPolicy, training: Windows) -> None:
-    for key in policy.config.features:
-        policy.obs_encoder.normalizers[safe_name(key)].fit(training.features[key])
+def fit_normalizers(encoder: ObservationEncoder, training: Windows) -> None:
+    """Sets the range of every feature from the data."""
+    for key in encoder.features:
+        encoder.normalizers[safe_name(key)].fit(training.features[key])
 
 
-def _facts(
-    recipe: Recipe, tokenizer: Trainer, policy: Trainer, reconstruction: Mapping[int, float]
-) -> dict[str, Any]:
-    """What a bundle and a reader need to know besides the sizes."""
-    stages = {"tokenizer": tokenizer, "policy": policy}
-    training = {
-        "seed": recipe.seed,
-        "demonstrations": recipe.demonstrations,
-        "reconstruction_rms_rad": {str(k): round(v, 5) for k, v in reconstruction.items()},
-        **{
-            name: {
-                "steps": trainer.step,
-                "best_step": trainer.best_step,
-                "validation": round(trainer.best_validation, 5),
-                "schedule": asdict(trainer.schedule),
-            }
-            for name, trainer in stages.items()
-        },
-    }
+def recipe_facts(recipe: Recipe) -> dict[str, Any]:
+    """What a bundle and a reader need to know of the task besides the sizes."""
     return {
         "name": recipe.name,
         "task": recipe.task,
@@ -111,5 +111,32 @@ def _facts(
         "execution_horizon": recipe.execution_horizon,
         "features": {key: asdict(feature) for key, feature in recipe.features.items()},
         "action": asdict(recipe.action),
-        "training": training,
     }
+
+
+def stage_facts(trainer: Trainer) -> dict[str, Any]:
+    """How long a stage was trained, how, and how well it ended."""
+    return {
+        "steps": trainer.step,
+        "best_step": trainer.best_step,
+        "validation": round(trainer.best_validation, 5),
+        "schedule": asdict(trainer.schedule),
+    }
+
+
+def rounded(errors: Mapping[int, float]) -> dict[str, float]:
+    """Errors by prefix length as JSON values."""
+    return {str(k): round(error, 5) for k, error in errors.items()}
+
+
+def _facts(
+    recipe: Recipe, tokenizer: Trainer, policy: Trainer, reconstruction: Mapping[int, float]
+) -> dict[str, Any]:
+    training = {
+        "seed": recipe.seed,
+        "demonstrations": recipe.demonstrations,
+        "reconstruction_rms_rad": rounded(reconstruction),
+        "tokenizer": stage_facts(tokenizer),
+        "policy": stage_facts(policy),
+    }
+    return recipe_facts(recipe) | {"training": training}

@@ -8,7 +8,7 @@ from models.policy import PolicyConfig
 from models.tasks.metaworld.names import PREFIX as METAWORLD
 from models.tasks.metaworld.task import RATE_HZ, REFERENCE_NAMES, MetaWorldTask
 from models.tokenizer import TokenizerConfig
-from models.training import Schedule
+from models.training import Schedule, within
 
 _JOINTS = ("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wrist_rotate", "gripper")
 _POSE = ("x", "y", "z", "qw", "qx", "qy", "qz")
@@ -117,6 +117,18 @@ def get_recipe(name: str, conditioned: bool = True) -> Recipe:
         known = ", ".join((*RECIPES, f"{METAWORLD}<task>"))
         raise ValueError(f"unknown recipe {name!r}; known: {known}")
     return replace(recipe, tokenizer=replace(recipe.tokenizer, conditioned_on_command=conditioned))
+
+
+def scaled(recipe: Recipe, compute: float) -> Recipe:
+    """The recipe with ``compute`` times its steps, validated as often; 1 changes nothing."""
+    if compute == 1.0:
+        return recipe
+    first, second = recipe.tokenizer_schedule, recipe.policy_schedule
+    return replace(
+        recipe,
+        tokenizer_schedule=within(first, first.steps * compute),
+        policy_schedule=within(second, second.steps * compute),
+    )
 
 
 def shortened(recipe: Recipe, tokenizer_steps: int | None, policy_steps: int | None) -> Recipe:

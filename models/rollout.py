@@ -59,12 +59,13 @@ class Evaluation:
         return self.successes / len(self.results)
 
 
-def rollout(task: Task, policy: Policy, seed: int, execute: int = 16) -> Result:
-    """One episode that ends with success or after `task.max_steps`.
+def rollout(task: Task, policy: Policy, seed: int, execute: int = 16, episode: int = 0) -> Result:
+    """One episode, number `episode` of a seed; ends with success or after `task.max_steps`.
 
     Raises ValueError if the policy returns fewer than `execute` steps or a value not finite.
     """
-    return _rollout_on(task.make_plant(), task, policy, seed, execute)
+    rng = task.evaluation_rng(seed, episode)
+    return _rollout_on(task.make_plant(), task, policy, seed, execute, rng)
 
 
 def evaluate(
@@ -77,7 +78,7 @@ def evaluate(
     seeds = range(first_seed, first_seed + n)
     if workers == 1:
         return Evaluation(tuple(map(run, seeds)))
-    with get_context("spawn").Pool(workers, initializer=_use_one_thread) as pool:
+    with get_context("spawn").Pool(workers, initializer=use_one_thread) as pool:
         return Evaluation(tuple(pool.imap(run, seeds)))
 
 
@@ -97,8 +98,10 @@ class History:
         return {key: np.stack([step[key] for step in self._steps]) for key in self._steps[-1]}
 
 
-def _rollout_on(plant: Plant, task: Task, policy: Policy, seed: int, execute: int) -> Result:
-    plant.reset(task.evaluation_rng(seed))
+def _rollout_on(
+    plant: Plant, task: Task, policy: Policy, seed: int, execute: int, rng: np.random.Generator
+) -> Result:
+    plant.reset(rng)
     success, history = task.make_success(), History()
     command, largest_step = np.array(task.home_rad, dtype=np.float64), 0.0
     chunk = np.empty((0, command.size))
@@ -124,7 +127,7 @@ def _checked(actions: np.ndarray, execute: int, joints: int) -> np.ndarray:
     return chunk
 
 
-def _use_one_thread() -> None:
+def use_one_thread() -> None:
     """Each worker has its own core; a second thread in it would only contend."""
     torch = sys.modules.get("torch")
     if torch is not None:

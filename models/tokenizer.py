@@ -109,7 +109,7 @@ class ChunkDecoder(nn.Module):
         self.latent_pos_emb = Positions(config.dim, config.num_tokens)
         self.nested_dropout = NestedDropout(config.dim, config.num_tokens, config.nested_dropout)
         self.latent_proj = nn.ModuleDict({"proj": nn.Linear(len(config.levels), config.dim)})
-        self.decoder = nn.ModuleDict({"layers": _decoder_layers(config)})
+        self.decoder = nn.ModuleDict({"layers": decoder_layers(config)})
         self.head = Head(config.dim, config.action_dim)
         if config.conditioned_on_command:
             self.command_emb = nn.Linear(config.action_dim, config.dim)
@@ -185,7 +185,7 @@ def _encoder_blocks(config: TokenizerConfig) -> nn.ModuleList:
     return nn.ModuleList(blocks)
 
 
-def _decoder_layers(config: TokenizerConfig) -> nn.ModuleList:
+def decoder_layers(config: TokenizerConfig) -> nn.ModuleList:
     layers = [
         nn.TransformerDecoderLayer(
             config.dim,

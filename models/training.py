@@ -9,13 +9,16 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+VALIDATIONS = 28
+"""How often a training that was given another length is validated."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,19 @@ class Trainer:
         if loss < self.best_validation:
             self.best_validation, self.best_step = loss, self.step
             self.best = copy.deepcopy(self.ema.state_dict())
+
+
+def within(schedule: Schedule, steps: float) -> Schedule:
+    """The schedule at another length, at least one step; validated as often as the recipes are."""
+    whole = max(1, round(steps))
+    every = max(1, whole // VALIDATIONS)
+    return replace(
+        schedule,
+        steps=whole,
+        warmup_steps=min(schedule.warmup_steps, max(1, whole // 10)),
+        validate_every=every,
+        checkpoint_every=4 * every,
+    )
 
 
 def learning_rate(schedule: Schedule, step: int) -> float:

@@ -14,6 +14,7 @@ from edge.commands.calibrate import calibrate_app
 from edge.commands.data import data_app
 from edge.commands.doctor import doctor
 from edge.commands.emulate import emulate
+from edge.commands.eval import evaluate
 from edge.commands.export import export
 from edge.commands.import_oat import import_oat
 from edge.commands.infer import infer
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 for command in (run, plot, train, export, import_oat, build, infer, doctor, emulate):
     app.command()(command)
+app.command("eval")(evaluate)
 app.add_typer(bench_app, name="bench")
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(bus_app, name="bus")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -26,11 +26,22 @@ def train(
     ] = "conditioned",
     tokenizer_steps: Annotated[int | None, typer.Option(min=1)] = None,
     policy_steps: Annotated[int | None, typer.Option(min=1)] = None,
+    policy: Annotated[
+        str, typer.Option(help="oat, or a rival: bin, fast, quest, vq, diffusion, mlp.")
+    ] = "oat",
+    compute: Annotated[
+        float,
+        typer.Option(min=1e-4, help="Times the recipe's own; rivals get as many operations."),
+    ] = 1.0,
     seed: Annotated[int | None, typer.Option(help="Replaces the recipe's seed.")] = None,
     resume: Annotated[bool, typer.Option(help="Continue an interrupted training.")] = False,
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch; 1 is reproducible.")] = 1,
 ) -> None:
-    """Train a tokenizer and a policy from scratch; the defaults reproduce the shipped weights."""
+    """Train a tokenizer and a policy from scratch; the defaults reproduce the shipped weights.
+
+    A rival (--policy) is trained on the same data and with the same compute as oat, counted as
+    floating-point operations of the training steps.
+    """
     from dataclasses import replace
 
     from rich.console import Console
@@ -39,17 +50,22 @@ def train(
     try:
         import torch
 
-        from models.recipes import get_recipe, shortened
+        from models.recipes import get_recipe, scaled, shortened
+        from models.rivals import RIVALS
     except ImportError as error:
         console.print(
             f"train needs the extra 'train': pip install 'oat-edge[train]' ({error.name})"
         )
         raise typer.Exit(1) from error
     torch.set_num_threads(threads)
+    if policy not in ("oat", *RIVALS):
+        raise typer.BadParameter(f"--policy is {policy!r}, allowed are oat, {', '.join(RIVALS)}")
+    if policy != "oat" and (tokenizer_steps or policy_steps):
+        raise typer.BadParameter("a rival's steps follow from --compute, they cannot be given")
     try:
-        chosen = shortened(
-            get_recipe(recipe, tokenizer == "conditioned"), tokenizer_steps, policy_steps
-        )
+        named = get_recipe(recipe, tokenizer == "conditioned")
+        own = scaled(named, compute) if policy == "oat" else named
+        chosen = shortened(own, tokenizer_steps, policy_steps)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     chosen = replace(
@@ -57,17 +73,19 @@ def train(
         seed=chosen.seed if seed is None else seed,
         demonstrations=chosen.demonstrations if demonstrations is None else demonstrations,
     )
-    out = out or Path("runs") / chosen.name
+    out = out or Path("runs") / (chosen.name if policy == "oat" else f"{chosen.name}-{policy}")
     if data is None:
         data = out.with_name(f"{out.name}.training") / "demonstrations.npz"
         if not (resume and data.exists()):
             _demonstrate(chosen.task, chosen.demonstrations, chosen.seed, data, console)
     try:
-        errors = _train(chosen, data, out, resume, console)
+        training = _train(chosen, policy, compute, data, out, resume, console)
     except ValueError as error:
         typer.echo(f"train: {error}", err=True)
         raise typer.Exit(1) from error
-    console.print(f"reconstruction error, RMS rad by prefix: {errors}")
+    if "reconstruction_rms_rad" in training:
+        errors = {int(k): f"{v:.4f}" for k, v in training["reconstruction_rms_rad"].items()}
+        console.print(f"reconstruction error, RMS rad by prefix: {errors}")
     console.print(f"checkpoint: {out}")
 
 
@@ -82,11 +100,21 @@ def _demonstrate(task: str, count: int, seed: int, path: Path, console: Console)
         made.save(path)
 
 
-def _train(recipe: Recipe, data: Path, out: Path, resume: bool, console: Console) -> dict[int, str]:
+def _train(
+    recipe: Recipe,
+    policy: str,
+    compute: float,
+    data: Path,
+    out: Path,
+    resume: bool,
+    console: Console,
+) -> dict[str, Any]:
+    """What the checkpoint says of its training."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
     from models.pipeline import train_recipe
+    from models.rivals.training import train_rival
 
     columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn())
     figures = TextColumn("loss {task.fields[loss]:.5f}  validation {task.fields[best]:.5f}")
@@ -99,6 +127,9 @@ def _train(recipe: Recipe, data: Path, out: Path, resume: bool, console: Console
                 rows[stage] = bars.add_task(stage, total=progress.steps, **fields)
             bars.update(rows[stage], completed=progress.step, **fields)
 
-        result = train_recipe(recipe, data, out, resume, report)
-    errors = result.facts["training"]["reconstruction_rms_rad"]
-    return {int(k): f"{v:.4f}" for k, v in errors.items()}
+        if policy == "oat":
+            result = train_recipe(recipe, data, out, resume, report)
+        else:
+            result = train_rival(recipe, policy, data, out, compute, resume, report)
+    training: dict[str, Any] = result.facts["training"]
+    return training

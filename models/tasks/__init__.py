@@ -54,6 +54,12 @@ class Task(Protocol):
     def evaluation_rng(self, seed: int, episode: int = 0) -> np.random.Generator:
         """Randomness of an evaluation's episode, apart from every demonstration's."""
 
+    def demonstrator(self, rng: np.random.Generator) -> Any:
+        """The expert, without noise, as a policy for one episode of ``models.rollout``.
+
+        It is called at every step, and the first action of each answer is executed.
+        """
+
     def generate(self, n: int, seed: int, workers: int = 1) -> Any:
         """Record n demonstrations of the expert; the same (n, seed) gives the same data."""
 

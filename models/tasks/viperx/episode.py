@@ -10,6 +10,7 @@ import numpy as np
 from models.tasks.demonstrations import Episode
 from models.tasks.noise import OrnsteinUhlenbeck
 from models.tasks.viperx.expert import MODES, Plan, minimum_jerk, shortest_steps
+from models.tasks.viperx.expert_policy import DROPPED_M
 from models.tasks.viperx.kinematics import ARM_JOINTS, Kinematics, UnreachableError
 from models.tasks.viperx.lift import HOME_RAD
 
@@ -22,7 +23,6 @@ SHOVE_RAD = np.array([0.15, 0.10, 0.10, 0.06, 0.15, 0.20])
 _SHOVE_PACE = 1.5
 _START_RAD = np.array([0.05, 0.04, 0.04, 0.02, 0.05, 0.05, 0.06])
 _SHOVED_TOOL_MIN_M = 0.03
-_DROPPED_M = 0.035
 _MAX_PLANS = 5
 
 
@@ -99,7 +99,7 @@ class Recorder:
         if not plan.lift_step + 8 <= step < plan.release_step:
             return False
         plant = self._plant
-        return self._expert.tool_to_cube_m(plant.position_rad, plant.cube_pose) > _DROPPED_M
+        return self._expert.tool_to_cube_m(plant.position_rad, plant.cube_pose) > DROPPED_M
 
     def _shove(self) -> None:
         """Displace the commanded arm smoothly; these steps are no labels."""

@@ -22,6 +22,7 @@ from models.tasks.viperx.lift import (
 if TYPE_CHECKING:
     from models.tasks.demonstrations import Demonstrations
     from models.tasks.viperx.expert import Expert
+    from models.tasks.viperx.expert_policy import ExpertPolicy
     from models.tasks.viperx.kinematics import Kinematics
     from models.tasks.viperx.plant import ViperXPlant
 
@@ -63,6 +64,12 @@ class ViperXTask:
     def evaluation_rng(self, seed: int, episode: int = 0) -> np.random.Generator:
         """Randomness of an evaluation's episode, apart from every demonstration's."""
         return evaluation_rng(seed, episode)
+
+    def demonstrator(self, rng: np.random.Generator) -> ExpertPolicy:
+        """The expert as a policy for one episode; an action a call."""
+        from models.tasks.viperx.expert_policy import ExpertPolicy
+
+        return ExpertPolicy(self, rng)
 
     def generate(self, n: int, seed: int, workers: int = 1) -> Demonstrations:
         """Record n demonstrations; see `demonstrations.generate`."""

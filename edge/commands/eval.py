@@ -1,0 +1,110 @@
+"""``oat-edge eval``: success of policies on a task, by number of tokens, in simulated time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edge.commands.options import whole_numbers
+
+if TYPE_CHECKING:
+    from edge.commands.evaluation.contenders import Contender
+
+
+def evaluate(
+    task: Annotated[str, typer.Argument(help="Such as viperx-lift.")],
+    policy: Annotated[
+        str,
+        typer.Option(help="By comma: oat, bin, fast, quest, vq, diffusion, mlp, expert."),
+    ] = "oat",
+    k: Annotated[str, typer.Option("--k", help="Tokens a chunk, by comma, for oat.")] = "1,2,4,8",
+    episodes: Annotated[int, typer.Option(min=1, max=10_000, help="Starts of each seed.")] = 50,
+    seeds: Annotated[int, typer.Option(min=1, max=1_000, help="Seeds 0, 1, … of starts.")] = 1,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="What train wrote, in place of what ships; torch runs it.")
+    ] = None,
+    bundle: Annotated[str | None, typer.Option(help="For oat: shipped, or a directory.")] = None,
+    engine: Annotated[str, typer.Option(help="What runs a bundle.")] = "ort",
+    precision: Annotated[str, typer.Option(help="Of a bundle; fp32 if left out.")] = "",
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; one core each.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Count successes from unseen starts; planning takes no simulated time.
+
+    For oat a row per --k; policies that cannot stop early have one row, k null.
+    """
+    from edge.commands.evaluation.contenders import Source, find_contender
+    from edge.errors import UsageError
+    from models.tasks import get_task
+
+    try:
+        get_task(task)
+    except ValueError as error:
+        raise UsageError(f"TASK: {error}") from error
+    names = list(dict.fromkeys(policy.split(",")))
+    if len(names) > 1 and checkpoint is not None:
+        raise UsageError(f"--checkpoint goes with one --policy, got {policy!r}")
+    source = Source(checkpoint, bundle, engine, precision)
+    prefixes = whole_numbers("--k", k)
+    contenders = [find_contender(task, name, source) for name in names]
+    runs = [(contender, _ks(contender, prefixes)) for contender in contenders]
+    rows = _evaluate(runs, episodes, seeds, workers)
+    if as_json:
+        print(json.dumps({"rows": rows}))
+    else:
+        from edge.commands.benchmarks.tables import print_rows
+
+        print_rows([_readable(row) for row in rows], f"{task} · in simulated time")
+
+
+def _ks(contender: Contender, prefixes: Sequence[int]) -> list[int | None]:
+    """What to ask of a contender. Raises UsageError for more tokens than it has."""
+    from edge.errors import UsageError
+
+    most = contender.most_tokens
+    if most == 0:
+        return [None]
+    for prefix in prefixes:
+        if prefix > most:
+            raise UsageError(f"--k is {prefix}, allowed is 1 to {most}")
+    return list(prefixes)
+
+
+def _evaluate(
+    runs: Sequence[tuple[Contender, list[int | None]]],
+    episodes: int,
+    seeds: int,
+    workers: int,
+) -> list[dict[str, Any]]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from models.evaluation import evaluate as evaluate_one
+    from models.evaluation import processes
+
+    rows: list[dict[str, Any]] = []
+    with processes(workers) as apply, Progress(console=Console(stderr=True)) as bars:
+        for contender, ks in runs:
+            total = len(ks) * episodes * seeds
+            bar = bars.add_task(contender.setup.policy, total=total)
+            rows += evaluate_one(
+                contender.setup, ks, episodes, seeds, apply, lambda bar=bar: bars.advance(bar)
+            )
+    return rows
+
+
+def _readable(row: dict[str, Any]) -> dict[str, Any]:
+    low, high = row["ci95"]
+    return {
+        "policy": row["policy"],
+        "k": row["k"],
+        "episodes": row["episodes"],
+        "success": f"{row['success']:.1%}",
+        "95 %": f"{low:.1%} to {high:.1%}",
+        "tokens": row["tokens_per_chunk"],
+        "undecodable": f"{row['undecodable']} of {row['plans']}" if row["plans"] else None,
+    }

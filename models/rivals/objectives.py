@@ -1,0 +1,65 @@
+"""What the rivals without tokens minimise."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from models.dataset import Windows
+from models.objectives import VALIDATION_WINDOWS, spread
+from models.rivals.diffusion import DiffusionPolicy
+from models.rivals.mlp import ChunkMlp
+
+
+class Regression:
+    """Absolute error of normalised chunks given the observation."""
+
+    def __init__(self, training: Windows, validation: Windows, observation_noise: float) -> None:
+        self.training, self.noise = training, observation_noise
+        self.validation = spread(validation, VALIDATION_WINDOWS)
+
+    def loss(self, model: ChunkMlp, batch_size: int) -> Tensor:
+        """The loss of a random batch."""
+        return self._error(model, self.training, self.training.draw(batch_size), self.noise)
+
+    def validate(self, model: ChunkMlp) -> float:
+        """The same on held-out windows, without noise."""
+        return float(self._error(model, self.validation, self.validation.index, 0.0))
+
+    def _error(self, model: ChunkMlp, windows: Windows, rows: Tensor, noise: float) -> Tensor:
+        chunk = model.normalizer(windows.chunk(rows))
+        return (model(windows.observation(rows), noise) - chunk).abs().mean()
+
+
+class Denoising:
+    """Squared error of the predicted noise at random levels."""
+
+    def __init__(self, training: Windows, validation: Windows, observation_noise: float) -> None:
+        self.training, self.noise = training, observation_noise
+        self.validation = spread(validation, VALIDATION_WINDOWS)
+        count, (horizon, dim) = (
+            len(self.validation),
+            self.validation.chunk(self.validation.index[:1]).shape[1:],
+        )
+        fixed = torch.Generator().manual_seed(0)
+        self._validation_noise = torch.randn(count, horizon, dim, generator=fixed)
+        self._validation_share = torch.rand(count, generator=fixed)
+
+    def loss(self, model: DiffusionPolicy, batch_size: int) -> Tensor:
+        """The loss of a random batch."""
+        rows = self.training.draw(batch_size)
+        level = torch.randint(model.config.levels, (batch_size,))
+        clean = model.normalizer(self.training.chunk(rows))
+        noise = torch.randn_like(clean)
+        memory = model.memory(self.training.observation(rows), self.noise)
+        return (model(model.blur(clean, level, noise), level, memory) - noise).square().mean()
+
+    def validate(self, model: DiffusionPolicy) -> float:
+        """The same on held-out windows, with noise and levels that never change."""
+        rows = self.validation.index
+        level = (self._validation_share * model.config.levels).long()
+        clean = model.normalizer(self.validation.chunk(rows))
+        noise = self._validation_noise
+        memory = model.memory(self.validation.observation(rows))
+        predicted = model(model.blur(clean, level, noise), level, memory)
+        return float((predicted - noise).square().mean())
