@@ -1,13 +1,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint clean
+.PHONY: run test socketcan lint clean
 
 run: .venv/.run-installed ## Watch the shipped policy lift a cube with a simulated ViperX-300S.
 	$(BIN)/oat-edge run viperx --episodes 3
 
 test: .venv/.dev-installed lint ## Everything: lint, types, import contracts, tests.
 	$(BIN)/python -m pytest
+
+socketcan: .venv/.dev-installed ## Buses on real SocketCAN and USB drivers: Debian's kernel in QEMU.
+	$(BIN)/python -m tests.socketcan.machine
 
 lint: .venv/.dev-installed
 	$(BIN)/ruff check .

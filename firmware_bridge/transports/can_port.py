@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from firmware_bridge.can_bus.frame import CanFrame
 from firmware_bridge.errors import PortError
+from firmware_bridge.transports.socketcan import Unsent, raise_unless_there
 
 if TYPE_CHECKING:
     import can
@@ -19,10 +20,11 @@ SEND_TIMEOUT_S = 0.02  # an idle bus takes a full queue of classic frames in 2 m
 BUS_OFF_FLAG = 0x40  # CAN_ERR_BUSOFF, in an error frame's id
 RESTARTED_FLAG = 0x100
 
-_SEND_FAULTS = {
+_FAULTS = {
     errno.ENOBUFS: "takes no more frames: nobody acknowledges, or the bus is overloaded",
     errno.ENETDOWN: "is down (bus-off or the interface was taken down)",
     errno.ENODEV: "is gone: adapter unplugged",
+    errno.ENXIO: "is gone: adapter unplugged",
 }
 
 
@@ -50,6 +52,8 @@ class PythonCanPort:
 
     ``options`` go to the interface as they are. Bus-off is noticed by its error frame: from then on
     everything raises ``PortError`` until the interface reports its restart or is opened again.
+    Where frames were left in the kernel by a fault, opening raises ``PortError`` until they have
+    run out or were purged: nothing that is sent afterwards can follow old motion.
     """
 
     def __init__(
@@ -74,11 +78,14 @@ class PythonCanPort:
         self._message: Any = None
         self._can_error: type[Exception] = Exception
         self._bus_off = False
+        self._unsent = Unsent()
 
     def open(self) -> None:
         """Open the interface; raises ``PortError`` that says why not."""
         if self._bus is not None:
             raise PortError(f"port {self.name} is already open")
+        self._unsent.raise_if_any(self.name)
+        raise_unless_there(self._arguments["interface"], self._arguments["channel"])
         try:
             import can
         except ModuleNotFoundError as error:
@@ -90,16 +97,18 @@ class PythonCanPort:
         self._message, self._can_error, self._bus_off = can.Message, can.CanError, False
 
     def send(self, frames: Sequence[CanFrame]) -> None:
-        """Queue frames; after a fault nothing stale stays in the queue."""
+        """Queue frames; after a fault nothing stale stays in the queue of the interface."""
         bus = self._healthy_bus()
         try:
             for frame in frames:
                 bus.send(self._as_message(frame), SEND_TIMEOUT_S)
         except (self._can_error, OSError) as error:
             self._purge()
-            code = getattr(error, "error_code", None) or getattr(error, "errno", None) or 0
-            reason = _SEND_FAULTS.get(code, f"cannot send: {error}")
-            raise PortError(f"port {self.name} {reason}") from error
+            raise self._fault(error, "cannot send") from error
+
+    def _fault(self, error: Exception, otherwise: str) -> PortError:
+        code = getattr(error, "error_code", None) or getattr(error, "errno", None) or 0
+        return PortError(f"port {self.name} {_FAULTS.get(code, f'{otherwise} ({error})')}")
 
     def _as_message(self, frame: CanFrame) -> can.Message:
         message: can.Message = self._message(
@@ -126,7 +135,7 @@ class PythonCanPort:
             try:
                 message = bus.recv(timeout_s)
             except (self._can_error, OSError, ValueError) as error:
-                raise PortError(f"port {self.name} is gone ({error})") from error
+                raise self._fault(error, "is gone") from error
             if message is None:
                 return None
             if not message.is_error_frame:
@@ -151,6 +160,7 @@ class PythonCanPort:
         bus, self._bus = self._bus, None
         if bus is not None:
             with contextlib.suppress(self._can_error, OSError):
+                self._unsent.keep(bus)
                 bus.shutdown()
 
     def _healthy_bus(self) -> can.BusABC:

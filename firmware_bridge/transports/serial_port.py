@@ -47,12 +47,13 @@ class SerialPort:
         """Open the port; raises ``PortError`` that says why not."""
         if self._serial is not None:
             raise PortError(f"port {self.path} is already open")
-        port = self._open_exclusively(self._current_path())
-        self._adapter = self._adapter or usb_port_behind(port.port)
+        path = self._current_path()
+        port = self._open_exclusively(path)
+        self._adapter = self._adapter or usb_port_behind(path)
         with contextlib.suppress(OSError, ValueError, NotImplementedError):
             port.set_low_latency_mode(True)  # a driver without it (pty, CDC) refuses
         self._serial, self._fd = port, port.fileno()
-        self.flush_input()
+        self._flush(termios.TCIOFLUSH)  # what was not sent before a fault is of another time
 
     def _current_path(self) -> str:
         """Where the adapter that was open before is now; else the path that was given."""
@@ -114,8 +115,11 @@ class SerialPort:
 
     def flush_input(self) -> None:
         """Throw away what the driver holds for us."""
+        self._flush(termios.TCIFLUSH)
+
+    def _flush(self, queues: int) -> None:
         try:
-            termios.tcflush(self._open_fd(), termios.TCIFLUSH)
+            termios.tcflush(self._open_fd(), queues)
         except termios.error as error:
             raise self._gone(error) from error
 

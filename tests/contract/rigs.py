@@ -290,12 +290,11 @@ class Cia402Rig(CanRig):
         drive.fail(0x3210)
 
 
-class VirtualClient:
-    """The emulated motors' end of python-can's ``virtual`` bus, in place of a ``BusClient``."""
+class PortClient:
+    """The emulated motors' end of a bus of python-can, in place of a ``BusClient``."""
 
-    def __init__(self, channel: str) -> None:
-        self.channel = channel
-        self._port = PythonCanPort("virtual", channel, data_bitrate=RATES.data)
+    def __init__(self, interface: str, channel: str) -> None:
+        self._port = PythonCanPort(interface, channel, data_bitrate=RATES.data)
         self._port.open()
 
     def receive(self, deadline_ns: int) -> CanFrame | None:
@@ -317,9 +316,9 @@ class VirtualChannel:
     def __init__(self) -> None:
         self.name = f"test-{os.getpid()}-{next(_NUMBERS)}"
 
-    def client(self, queue_length: int) -> VirtualClient:
+    def client(self, queue_length: int) -> PortClient:
         del queue_length
-        return VirtualClient(self.name)
+        return PortClient(self.interface, self.name)
 
     def close(self) -> None:
         pass

@@ -1,4 +1,7 @@
-"""What every ``JointBus`` promises, for each protocol on each transport (the list: ``RIGS``)."""
+"""What every ``JointBus`` promises, for each protocol on each transport.
+
+The list is ``RIGS``, and ``REAL_RIGS`` where a machine with such hardware runs this.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ from tests.contract.rigs import (
     Patience,
     short_runtime_directory,
 )
+from tests.socketcan import hardware
+from tests.socketcan.rigs import REAL_RIGS
 
 START = np.array([0.2, -0.3, 0.4, 0.0, 0.5, -0.6, 0.1])
 PATIENCE_S = 10.0
@@ -33,7 +38,10 @@ def runtime_directory() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=RIGS.values(), ids=RIGS.keys())
+ALL_RIGS = RIGS | (REAL_RIGS if hardware.IS_HERE else {})
+
+
+@pytest.fixture(params=ALL_RIGS.values(), ids=ALL_RIGS.keys())
 def rig_kind(request: pytest.FixtureRequest):  # type: ignore[no-untyped-def]
     return request.param
 
