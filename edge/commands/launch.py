@@ -36,13 +36,17 @@ from models.tasks import TASK_NAMES
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How to run; ``seconds`` bounds an episode, ``engage`` lets a real arm move."""
+    """How to run; ``seconds`` bounds an episode, ``engage`` lets a real arm move.
+
+    ``arm_within_s``: how long to wait for a person to arm joints that stopped by themselves.
+    """
 
     episodes: int
     seconds: float
     seed: int = 0
     max_prefix: int | None = None
     engage: bool = False
+    arm_within_s: float = 0.0
     log: Path | None = None
     status_file: Path | None = None
     show: bool = False
@@ -68,7 +72,17 @@ def launch(robot: Robot, bundle_name: str, options: RunOptions) -> dict[str, Any
         place, truth = plant_records(session, robot.emulated)
         supervisor = Supervisor(session, channels.control, robot.emulated)
         stack.enter_context(_interruptible())
-        run = EpisodeRun(session, supervisor, channels, recorder, watchers, place, truth)
+        run = EpisodeRun(
+            session,
+            supervisor,
+            channels,
+            recorder,
+            watchers,
+            place,
+            truth,
+            options.arm_within_s,
+        )
+        stack.enter_context(_armed_by_signal(run))
         try:
             supervisor.start()
             _warn(supervisor)
@@ -87,6 +101,22 @@ def _check_options(robot: Robot, manifest: Manifest, options: RunOptions) -> Non
     if robot.emulated and robot.plant not in TASK_NAMES:
         have = ", ".join(TASK_NAMES)
         raise UsageError(f"robot {robot.name}: plant is {robot.plant!r}, allowed are {have}")
+    if robot.emulated and manifest.task in TASK_NAMES and manifest.task != robot.plant:
+        raise UsageError(
+            f"--task is {robot.plant!r}, allowed with this bundle is {manifest.task!r}"
+        )
+
+
+def with_task(robot: Robot, task: str) -> Robot:
+    """The robot before another simulated task, whose bundle it takes unless told otherwise.
+
+    Raises UsageError for a real robot and for an unknown task.
+    """
+    if not robot.emulated:
+        raise UsageError(f"--task is {task!r}, but robot {robot.name} has real ports")
+    if task not in TASK_NAMES:
+        raise UsageError(f"--task is {task!r}, allowed are {', '.join(TASK_NAMES)}")
+    return robot.model_copy(update={"plant": task, "bundle": task})
 
 
 def resolve_ports(robot: Robot, directory: Path) -> Robot:
@@ -160,6 +190,16 @@ def _interruptible() -> Iterator[None]:
     finally:
         for number, handler in zip(asked_to_end, previous, strict=True):
             signal.signal(number, handler)
+
+
+@contextmanager
+def _armed_by_signal(run: EpisodeRun) -> Iterator[None]:
+    """SIGUSR1: a person asks to arm the robot."""
+    previous = signal.signal(signal.SIGUSR1, lambda _signal, _frame: run.ask_to_arm())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
 
 
 def _warn(supervisor: Supervisor) -> None:

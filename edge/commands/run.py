@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 DEFAULT_EPISODE_S = 8.0
+DEFAULT_ARM_WITHIN_S = 60.0
 
 
 def run(
@@ -22,7 +23,12 @@ def run(
     budget_us: Annotated[
         int | None, typer.Option(help="Time from an observation to its chunk.")
     ] = None,
-    bundle: Annotated[str | None, typer.Option(help="A shipped bundle, or a directory.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Simulate another task than the robot's; see --bundle.")
+    ] = None,
+    bundle: Annotated[
+        str | None, typer.Option(help="A shipped bundle, or a directory. [the task's]")
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="What runs the bundle's graphs.")] = None,
     precision: Annotated[str | None, typer.Option(help="Which of the bundle's precisions.")] = None,
     max_prefix: Annotated[int | None, typer.Option(min=1, help="Never more tokens.")] = None,
@@ -38,6 +44,12 @@ def run(
         Path | None, typer.Option(help="Measured joints, as calibrate joints writes them.")
     ] = None,
     engage: Annotated[bool, typer.Option(help="Let a real arm move.")] = False,
+    arm_within: Annotated[
+        float,
+        typer.Option(
+            min=0, max=86_400, help="Seconds to wait, after a lost port, to be armed (SIGUSR1)."
+        ),
+    ] = DEFAULT_ARM_WITHIN_S,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say whether the rates hold; nothing moves.")
     ] = False,
@@ -46,7 +58,7 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
     """Run a policy on a robot, simulated or real, and report how it went."""
-    from edge.commands.launch import RunOptions, launch
+    from edge.commands.launch import RunOptions, launch, with_task
     from edge.commands.options import pairs
     from edge.robot import load_robot
 
@@ -59,6 +71,8 @@ def run(
         bus=_given(protocol=bus, controller=controller),
         calibration=calibration,
     )
+    if task is not None:
+        loaded = with_task(loaded, task)
     if dry_run:
         from edge.commands.dry_run import dry_run as report_rates
 
@@ -70,6 +84,7 @@ def run(
         seed=seed,
         max_prefix=max_prefix,
         engage=engage,
+        arm_within_s=arm_within,
         log=log,
         status_file=status_file,
         show=not as_json and sys.stdout.isatty(),

@@ -15,7 +15,7 @@ from tests.hil.test_run_viperx import assert_refused
 JOINTS = ("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wrist_rotate", "gripper")
 
 
-def bundle_for(folder: Path, joints: tuple[str, ...], poses: int = 7) -> Path:
+def bundle_for(folder: Path, joints: tuple[str, ...], poses: int = 7, task: str = "none") -> Path:
     """A bundle whose manifest fits so many joints; its graphs are never opened here."""
     n = len(joints)
     action = make_manifest().action.model_dump(mode="json") | {
@@ -25,7 +25,7 @@ def bundle_for(folder: Path, joints: tuple[str, ...], poses: int = 7) -> Path:
     }
     sizes = {"state": n, "environment_state": poses, "command": n}
     observation = [{"key": f"observation.{key}", "size": size} for key, size in sizes.items()]
-    return write_bundle(folder / "bundle", action=action, observation=observation)
+    return write_bundle(folder / "bundle", action=action, observation=observation, task=task)
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,22 @@ def test_a_bundle_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_robot_is_refused_with_those_there_are(tmp_path: Path) -> None:
     bundle = bundle_for(tmp_path, JOINTS)
     assert_refused(start(tmp_path, "r2d2", policy=str(bundle)), 2, "'r2d2'", "viperx")
+
+
+def test_a_task_that_nobody_knows_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    policy = str(bundle_for(tmp_path, JOINTS))
+    process = start(tmp_path, "viperx", "--task", "juggle", policy=policy)
+    assert_refused(process, 2, "--task is 'juggle'", "viperx-lift, viperx-pick-place, viperx-stack")
+
+
+def test_a_real_robot_has_no_simulated_task(tmp_path: Path) -> None:
+    bundle = bundle_for(tmp_path, JOINTS)
+    robot = str(robot_yaml(tmp_path))
+    process = start(tmp_path, robot, "--task", "viperx-stack", "--engage", policy=str(bundle))
+    assert_refused(process, 2, "'viperx-stack'", "real ports")
+
+
+def test_a_bundle_is_not_run_before_another_task_than_its_own(tmp_path: Path) -> None:
+    bundle = bundle_for(tmp_path, JOINTS, poses=14, task="viperx-stack")
+    process = start(tmp_path, "viperx", policy=str(bundle))
+    assert_refused(process, 2, "--task is 'viperx-lift'", "'viperx-stack'")
