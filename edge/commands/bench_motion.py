@@ -6,13 +6,12 @@ Simulated time: no port is opened and nothing is waited for.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge.commands.options import whole_numbers
+from edge.commands.options import save_plot, whole_numbers
 
 if TYPE_CHECKING:
     from edge.commands.benchmarks.seam_replay import Replay
@@ -44,7 +43,7 @@ def seams(
     path = find_bundle(bundle or loaded.bundle)
     report, replays = bench_seams(loaded, path, seeds, arrival_us)
     if plot is not None:
-        _save(plot, lambda: _draw_seam(plot, replays, loaded))
+        save_plot(plot, lambda: _draw_seam(plot, replays, loaded))
     if as_json:
         print(json.dumps(report))
     else:
@@ -98,7 +97,7 @@ def anytime(
 
         print_anytime(report)
     if plot is not None:
-        _save(plot, lambda: _draw_anytime(plot, report))
+        save_plot(plot, lambda: _draw_anytime(plot, report))
 
 
 def _draw_anytime(path: Path, report: dict[str, Any]) -> None:
@@ -111,17 +110,3 @@ def _draw_seam(path: Path, replays: list[Replay], robot: Robot) -> None:
     from edge.commands.plots.seam_figure import save_seam_figure
 
     save_seam_figure(replays, robot, path)
-
-
-def _save(path: Path, save: Callable[[], None]) -> None:
-    """Save a figure. Raises RunError or UsageError that says why it cannot be."""
-    from edge.errors import RunError, UsageError
-
-    try:
-        save()
-    except ImportError as error:
-        raise RunError(f"--plot: {error.name} is missing; install oat-edge[plot]") from error
-    except OSError as error:
-        raise RunError(f"--plot {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise UsageError(f"--plot {path}: {error}") from error

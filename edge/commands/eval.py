@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge.commands.options import whole_numbers
+from edge.commands.options import save_plot, whole_numbers
 
 if TYPE_CHECKING:
     from edge.commands.evaluation.contenders import Contender
@@ -31,6 +31,7 @@ def evaluate(
     engine: Annotated[str, typer.Option(help="What runs a bundle.")] = "ort",
     precision: Annotated[str, typer.Option(help="Of a bundle; fp32 if left out.")] = "",
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; one core each.")] = 1,
+    plot: Annotated[Path | None, typer.Option(help="Figure: .png, .pdf or .svg.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Count successes from unseen starts; planning takes no simulated time.
@@ -53,6 +54,8 @@ def evaluate(
     contenders = [find_contender(task, name, source) for name in names]
     runs = [(contender, _ks(contender, prefixes)) for contender in contenders]
     rows = _evaluate(runs, episodes, seeds, workers)
+    if plot is not None:
+        save_plot(plot, lambda: _draw(rows, plot))
     if as_json:
         print(json.dumps({"rows": rows}))
     else:
@@ -95,6 +98,12 @@ def _evaluate(
                 contender.setup, ks, episodes, seeds, apply, lambda bar=bar: bars.advance(bar)
             )
     return rows
+
+
+def _draw(rows: list[dict[str, Any]], path: Path) -> None:
+    from edge.commands.plots.success_figure import save_success_figure
+
+    save_success_figure(rows, path)
 
 
 def _readable(row: dict[str, Any]) -> dict[str, Any]:

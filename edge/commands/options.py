@@ -1,6 +1,9 @@
-"""Values of options that several commands take."""
+"""Options that several commands take: their values, and what is done with them."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
 
 
 def whole_numbers(option: str, text: str) -> list[int]:
@@ -24,3 +27,17 @@ def pairs(option: str, values: list[str] | None) -> dict[str, str]:
             raise UsageError(f"{option} is {text!r}, allowed is NAME=VALUE")
         made[name] = value
     return made
+
+
+def save_plot(path: Path, save: Callable[[], None]) -> None:
+    """Calls what writes a figure to ``path``. Raises RunError or UsageError naming --plot."""
+    from edge.errors import RunError, UsageError
+
+    try:
+        save()
+    except ImportError as error:
+        raise RunError(f"--plot: {error.name} is missing; install oat-edge[plot]") from error
+    except OSError as error:
+        raise RunError(f"--plot {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise UsageError(f"--plot {path}: {error}") from error

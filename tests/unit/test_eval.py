@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from edge.commands.main import app
+from edge.commands.plots.success_figure import draw_success, save_success_figure
 from edge.errors import OatEdgeError
 from models.agent import Observation, Plan
 from models.evaluation import Job, Outcome, Setup, evaluate, processes, run_job
@@ -114,6 +115,20 @@ def test_the_command_evaluates_the_shipped_bundle_and_the_expert() -> None:
     assert [(row["policy"], row["k"]) for row in made] == [("expert", None), ("oat", 1), ("oat", 8)]
     assert all(row["success"] == 1.0 and row["episodes"] == 1 for row in made)
     assert [row["tokens_per_chunk"] for row in made] == [None, 1.0, 8.0]
+
+
+def test_the_figure_has_a_point_per_k_and_a_level_for_who_cannot_stop(tmp_path: Path) -> None:
+    common = {"task": "viperx-lift", "episodes": 4, "ci95": [0.2, 0.9], "tokens_per_chunk": 24.5}
+    made = [common | {"policy": "oat", "k": k, "success": k / 10} for k in (1, 2, 8)]
+    made.append(common | {"policy": "fast", "k": None, "success": 0.5})
+    axes = draw_success(made).axes[0]
+    points, _, _ = axes.containers[0].lines
+    assert points.get_xydata().tolist() == [[1, 0.1], [2, 0.2], [8, 0.8]]
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert sorted(labels) == ["fast, 24.5 tokens", "oat"]
+    out = tmp_path / "figure.svg"
+    save_success_figure(made, out)
+    assert out.read_text().count("<svg") == 1
 
 
 def test_without_json_it_prints_a_table() -> None:
