@@ -16,10 +16,20 @@ if TYPE_CHECKING:
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="What to train, such as viperx-lift.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="What to train, such as viperx-lift, or custom: whatever --data holds."
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="Where the checkpoint goes.")] = None,
     demonstrations: Annotated[int | None, typer.Option(min=2, help="How many to make.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Demonstrations (.npz) made before.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Recorded demonstrations; see data inspect.")
+    ] = None,
+    rate_hz: Annotated[
+        float | None, typer.Option(min=1, max=1000, help="Of custom data that says none.")
+    ] = None,
     tokenizer: Annotated[
         Literal["conditioned", "paper"],
         typer.Option(help="Whether chunks are conditioned on the previous command."),
@@ -50,7 +60,8 @@ def train(
     try:
         import torch
 
-        from models.recipes import get_recipe, scaled, shortened
+        from models.data.errors import DataError
+        from models.recipes import scaled, shortened
         from models.rivals import RIVALS
     except ImportError as error:
         console.print(
@@ -63,9 +74,12 @@ def train(
     if policy != "oat" and (tokenizer_steps or policy_steps):
         raise typer.BadParameter("a rival's steps follow from --compute, they cannot be given")
     try:
-        named = get_recipe(recipe, tokenizer == "conditioned")
+        named = _named(recipe, data, rate_hz, tokenizer == "conditioned")
         own = scaled(named, compute) if policy == "oat" else named
         chosen = shortened(own, tokenizer_steps, policy_steps)
+    except DataError as error:
+        typer.echo(f"train: {error}", err=True)
+        raise typer.Exit(1) from error
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     chosen = replace(
@@ -74,11 +88,11 @@ def train(
         demonstrations=chosen.demonstrations if demonstrations is None else demonstrations,
     )
     out = out or Path("runs") / (chosen.name if policy == "oat" else f"{chosen.name}-{policy}")
-    if data is None:
-        data = out.with_name(f"{out.name}.training") / "demonstrations.npz"
-        if not (resume and data.exists()):
-            _demonstrate(chosen.task, chosen.demonstrations, chosen.seed, data, console)
     try:
+        if data is None:
+            data = out.with_name(f"{out.name}.training") / "demonstrations.npz"
+            if not (resume and data.exists()):
+                _demonstrate(chosen.task, chosen.demonstrations, chosen.seed, data, console)
         training = _train(chosen, policy, compute, data, out, resume, console)
     except ValueError as error:
         typer.echo(f"train: {error}", err=True)
@@ -87,6 +101,18 @@ def train(
         errors = {int(k): f"{v:.4f}" for k, v in training["reconstruction_rms_rad"].items()}
         console.print(f"reconstruction error, RMS rad by prefix: {errors}")
     console.print(f"checkpoint: {out}")
+
+
+def _named(recipe: str, data: Path | None, rate_hz: float | None, conditioned: bool) -> Recipe:
+    """The recipe. Raises DataError for custom data that does not do, ValueError for its name."""
+    from models.custom_recipe import CUSTOM, custom_recipe
+    from models.recipes import get_recipe
+
+    if recipe != CUSTOM:
+        return get_recipe(recipe, conditioned)
+    if data is None:
+        raise ValueError(f"recipe {CUSTOM!r} needs --data")
+    return custom_recipe(data, rate_hz, conditioned)
 
 
 def _demonstrate(task: str, count: int, seed: int, path: Path, console: Console) -> None:
