@@ -1,6 +1,7 @@
 """Reads what ``edge.recorder`` wrote back into the records that the run had.
 
-A log that was cut off, as by a crash or a full disk, is read up to the cut; ``Log.damage`` says so.
+A log that was cut off, as by a crash or a full disk, is read up to the last whole chunk before the
+cut; ``Log.damage`` says so.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from mcap.exceptions import McapError
-from mcap.opcode import Opcode
 from mcap.records import Channel, McapRecord, Message, Metadata
 from mcap.stream_reader import StreamReader
+from zstandard import ZstdError
 
 from edge.errors import RunError, UsageError
 from edge.ladder import Mode, Rung
@@ -26,10 +27,8 @@ from edge.recorder import EVENT_TOPIC, PLAN_TOPIC, TICK_TOPIC
 from edge.records import plan_dtype, tick_dtype
 
 MAGIC = b"\x89MCAP0\r\n"
-_RECORD = struct.Struct("<BQ")  # opcode, length; https://mcap.dev/spec#records
-_CHUNK = struct.Struct("<QQQI")  # start, end, size, CRC; before the compression and the records
-_LENGTH = struct.Struct("<I")
-_DAMAGED = (McapError, ValueError, struct.error)
+DAMAGE = "it is cut off or damaged; only the whole chunks that precede the damage are read"
+_DAMAGED = (McapError, ValueError, struct.error, ZstdError)
 
 Records = npt.NDArray[np.void]
 
@@ -97,11 +96,8 @@ def _read_records(path: Path) -> tuple[list[McapRecord], str]:
         raise RunError(f"log {path}: not an MCAP file")
     records: list[McapRecord] = []
     reader = StreamReader(BytesIO(data), validate_crcs=True, record_size_limit=len(data))
-    if _take(reader, records):
-        return records, ""
-    inside = StreamReader(BytesIO(_cut_chunk(data)), skip_magic=True, record_size_limit=len(data))
-    _take(inside, records)
-    return records, "it is cut off or damaged; only what precedes the damage is read"
+    whole = _take(reader, records)
+    return records, "" if whole else DAMAGE
 
 
 def _take(reader: StreamReader, into: list[McapRecord]) -> bool:
@@ -112,27 +108,6 @@ def _take(reader: StreamReader, into: list[McapRecord]) -> bool:
     except _DAMAGED:
         return False
     return True
-
-
-def _cut_chunk(data: bytes) -> bytes:
-    """The records inside a chunk that the file's end cuts off, as far as they go; else nothing."""
-    offset = len(MAGIC)
-    while offset + _RECORD.size <= len(data):
-        opcode, length = _RECORD.unpack_from(data, offset)
-        offset += _RECORD.size
-        if offset + length > len(data):
-            return _inside_chunk(data[offset:]) if opcode == Opcode.CHUNK else b""
-        offset += length
-    return b""
-
-
-def _inside_chunk(body: bytes) -> bytes:
-    if len(body) < _CHUNK.size + _LENGTH.size:
-        return b""
-    (compression_bytes,) = _LENGTH.unpack_from(body, _CHUNK.size)
-    if compression_bytes:
-        return b""
-    return body[_CHUNK.size + _LENGTH.size + 8 :]  # 8: the length of the records
 
 
 def _parse(path: Path, message: Message) -> dict[str, Any]:

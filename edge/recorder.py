@@ -1,34 +1,39 @@
 """The recorder: writes what the servo and the planner publish to an MCAP log that Foxglove opens.
 
-Topics, all JSON with a schema: ``/servo/tick``, ``/planner/plan``, ``/event``. Log times are wall
-clock (an offset taken once); ``*_ns`` fields are monotonic. The robot and the session stand in the
-log's metadata.
+Topics, all JSON with a schema: ``/servo/tick``, ``/planner/plan``, ``/event``; zstd compresses
+them in chunks. Log times are wall clock (an offset taken once); ``*_ns`` fields are monotonic.
+The robot and the session stand in the log's metadata.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import orjson
 from mcap.writer import CompressionType, Writer
 
 from edge.errors import RunError
 from edge.ladder import Mode, Rung
 from edge.records import plan_dtype, tick_dtype
 from edge.session import Session
-from edge.shared_memory import Record
+from edge.shared_memory import Records
 
-CHUNK_BYTES = 128 * 1024  # under a second of a run: what a killed supervisor may lose
+CHUNK_BYTES = 128 * 1024  # under a second of a run, compressed as a whole: what a killed
+# supervisor may lose
 TICK_TOPIC, PLAN_TOPIC, EVENT_TOPIC = "/servo/tick", "/planner/plan", "/event"
 
 
 class Recorder:
     """Appends to one log; use as a context manager, so that the log is closed whole."""
 
-    def __init__(self, path: Path, session: Session, tokens: int) -> None:
+    def __init__(
+        self, path: Path, session: Session, tokens: int, chunk_bytes: int = CHUNK_BYTES
+    ) -> None:
         """Raises RunError that names the path if it cannot be written."""
         self.path = path
         try:
@@ -36,7 +41,7 @@ class Recorder:
             self._file = path.open("xb")
         except OSError as error:
             raise RunError(f"log {path}: {error.strerror}") from error
-        self._writer = Writer(self._file, CHUNK_BYTES, CompressionType.NONE)
+        self._writer = Writer(self._file, chunk_bytes, CompressionType.ZSTD)
         self._writer.start(profile="", library="oat-edge")
         self._offset_ns = time.time_ns() - time.monotonic_ns()
         self._sequence = 0
@@ -65,24 +70,25 @@ class Recorder:
         self._writer.finish()  # type: ignore[no-untyped-call]
         self._file.close()
 
-    def tick(self, tick: Record) -> None:
-        """Log one tick, and the change of rung if it brought one."""
-        message = _plain(tick)
-        message["rung"] = Rung(int(tick["rung"])).label
-        message["mode"] = Mode(int(tick["mode"])).name.lower()
-        self._write(self._tick, int(tick["due_ns"]), message)
-        if message["rung"] != self._last_rung:
-            self._last_rung = message["rung"]
-            self.event("rung", message["reason"], int(tick["due_ns"]))
+    def ticks(self, ticks: Records) -> None:
+        """Log ticks, in order, and the changes of rung that they brought."""
+        for message in _plain(ticks):
+            message["rung"] = Rung(message["rung"]).label
+            message["mode"] = Mode(message["mode"]).name.lower()
+            self._write(self._tick, message["due_ns"], message)
+            if message["rung"] != self._last_rung:
+                self._last_rung = message["rung"]
+                self.event("rung", message["reason"], message["due_ns"])
+        self._file.flush()
 
-    def plan(self, plan: Record) -> None:
-        """Log one plan, and the change of clocks if it tells of one."""
-        message = _plain(plan)
-        self._write(self._plan, int(plan["published_ns"]), message)
-        if message["throttle_reason"] != self._last_throttle:
-            self._last_throttle = message["throttle_reason"]
-            reason = self._last_throttle or "no longer slowed down"
-            self.event("throttle", reason, int(plan["published_ns"]))
+    def plans(self, plans: Records) -> None:
+        """Log plans, in order, and the changes of clocks that they tell of."""
+        for message in _plain(plans):
+            self._write(self._plan, message["published_ns"], message)
+            if message["throttle_reason"] != self._last_throttle:
+                self._last_throttle = message["throttle_reason"]
+                reason = self._last_throttle or "no longer slowed down"
+                self.event("throttle", reason, message["published_ns"])
 
     def event(self, event: str, reason: str, now_ns: int) -> None:
         """Log an event: what happened, why, and on which rung."""
@@ -98,16 +104,22 @@ class Recorder:
     def _write(self, channel: int, now_ns: int, message: dict[str, Any]) -> None:
         self._sequence += 1
         stamp_ns = now_ns + self._offset_ns
-        data = json.dumps(message, separators=(",", ":")).encode()
+        data = orjson.dumps(message)
         self._writer.add_message(channel, stamp_ns, data, stamp_ns, self._sequence)
 
 
-def _plain(record: Record) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name in record.dtype.names or ():
-        value = record[name].tolist()
-        values[name] = value.decode(errors="replace") if isinstance(value, bytes) else value
-    return values
+def _plain(records: Records) -> Iterator[dict[str, Any]]:
+    names = records.dtype.names or ()
+    columns = [_plain_column(records[name]) for name in names]
+    for values in zip(*columns, strict=True):
+        yield dict(zip(names, values, strict=True))
+
+
+def _plain_column(column: Records) -> list[Any]:
+    values: list[Any] = column.tolist()
+    if column.dtype.kind != "S":
+        return values
+    return [value.decode(errors="replace") for value in values]
 
 
 def _schema(dtype: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 Record = npt.NDArray[Any]  # shape (), a structured dtype
+Records = npt.NDArray[Any]  # shape (n,), a structured dtype
 
 _READ_ATTEMPTS = 4
 
@@ -123,17 +124,17 @@ class Ring:
         """Add ``record``; overwrites the oldest when the ring is full."""
         self._region.write(record)
 
-    def drain(self) -> list[Record]:
-        """Every record since the last call, as copies; those overwritten meanwhile are counted."""
+    def drain(self) -> Records:
+        """Every record since the last call, copied; those overwritten meanwhile are counted."""
         newest = self._region.newest
         oldest = max(self._next, newest - self._region.count + 2)
         self.dropped += oldest - self._next
-        records = []
+        found = []
         for sequence in range(oldest, newest + 1):
             raw = self._region.read(sequence)
             if raw is None:
                 self.dropped += 1
             else:
-                records.append(np.frombuffer(raw, self._region.dtype).reshape(()))
+                found.append(raw)
         self._next = newest + 1
-        return records
+        return np.frombuffer(b"".join(found), self._region.dtype)

@@ -95,13 +95,13 @@ class EpisodeRun:
 
     def drain(self) -> None:
         """Take in everything published so far."""
-        for tick in self._channels.ticks.drain():
-            self.report.add_tick(tick)
-            self._recorder.tick(tick)
-            self._tick = tick
-        for plan in self._channels.plans.drain():
-            self.report.add_plan(plan)
-            self._recorder.plan(plan)
+        ticks, plans = self._channels.ticks.drain(), self._channels.plans.drain()
+        self.report.add_ticks(ticks)
+        self.report.add_plans(plans)
+        self._recorder.ticks(ticks)
+        self._recorder.plans(plans)
+        if len(ticks):
+            self._tick = ticks[-1]
 
     def _pump(self) -> None:
         """One turn of the supervisor's loop."""

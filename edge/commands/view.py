@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
@@ -16,12 +18,13 @@ from edge.commands.status_file import StatusFile
 from edge.ladder import Mode, Rung
 from edge.rates import NS_PER_MS, NS_PER_US, VIEW_HZ
 from edge.records import reason_of
-from edge.report import Report, quantile
+from edge.report import Report
 from edge.robot import Robot
 from edge.shared_memory import Record
 
-RECENT_TICKS = 400
-BAR_WIDTH = 28
+WIDTH = 80
+BAR_WIDTH = 20
+OUTCOMES = 20  # the newest, as dots
 RUNG_STYLE = {
     Rung.FULL: "bold green",
     Rung.PREFIX: "green",
@@ -83,13 +86,16 @@ class LiveView:
         self._live.update(self._draw(snapshot))
 
     def _draw(self, snapshot: Snapshot) -> Panel:
-        body = Table.grid(padding=(0, 3))
+        body = Table.grid(padding=(0, 2))
         body.add_row(self._joints(snapshot.tick), self._figures(snapshot))
-        parts: list[Any] = [_headline(snapshot), "", body]
+        parts: list[Any] = [*_headline(snapshot), "", body]
         if snapshot.events:
-            parts += ["", Text("\n".join(snapshot.events), style="dim")]
-        title = f"oat-edge · {self._robot.name} · {self._robot.servo.rate_hz} Hz"
-        return Panel(Group(*parts), title=title, width=92)
+            parts += ["", *(_line(event, "dim") for event in snapshot.events)]
+        return Panel(Group(*parts), title=self._title(snapshot.report), width=WIDTH)
+
+    def _title(self, report: Report) -> str:
+        achieved = "-" if report.rate_hz is None else f"{report.rate_hz:.1f}"
+        return f"oat-edge · {self._robot.name} · {achieved} of {self._robot.servo.rate_hz} Hz"
 
     def _joints(self, tick: Record | None) -> Table:
         table = Table(box=None, header_style="dim")
@@ -121,33 +127,39 @@ def print_summary(summary: dict[str, Any]) -> None:
     Console().print(table)
 
 
-def _headline(snapshot: Snapshot) -> Text:
-    text = Text()
-    rung = _rung(snapshot.tick)
+def _headline(snapshot: Snapshot) -> tuple[Text, Text]:
+    """How the episodes go; on which rung the arm is, and why."""
+    episode, rung = _line(), _line()
     done = len(snapshot.outcomes)
-    text.append(f"episode {min(done + 1, snapshot.episodes)}/{snapshot.episodes}  ")
-    for outcome in snapshot.outcomes[-40:]:
-        text.append("●" if outcome else "○", style="green" if outcome else "red")
-    text.append("  rung ").append(f"{rung.label:<10}", style=RUNG_STYLE[rung])
+    episode.append(f"episode {min(done + 1, snapshot.episodes)}/{snapshot.episodes}  ")
+    for outcome in snapshot.outcomes[-OUTCOMES:]:
+        episode.append("●" if outcome else "○", style="green" if outcome else "red")
+    now = _rung(snapshot.tick)
+    rung.append("rung ").append(f"{now.label:<12}", style=RUNG_STYLE[now])
     if snapshot.tick is not None:
-        text.append(reason_of(snapshot.tick), style="dim")
-    return text
+        rung.append(reason_of(snapshot.tick), style="dim")
+    return episode, rung
+
+
+def _line(text: str = "", style: str = "") -> Text:
+    """A line that is cut rather than wrapped."""
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
 def _timing(report: Report) -> Table:
     table = Table.grid(padding=(0, 2))
-    lateness = report.lateness_ns[-RECENT_TICKS:]
-    plans = report.plan_ns[-RECENT_TICKS:]
     table.add_row("ticks", f"{report.ticks}", f"late {report.late_ticks}")
-    table.add_row("wake-up", _times(lateness, NS_PER_US, "µs"))
-    table.add_row("plan", _times(plans, NS_PER_MS, "ms"), f"late {report.late_plans}")
+    table.add_row("wake-up", _times(report.recent_late_ns, NS_PER_US, "µs"))
+    plan = _times(report.recent_plan_ns, NS_PER_MS, "ms")
+    table.add_row("plan", plan, f"late {report.late_plans}")
     return table
 
 
-def _times(values_ns: list[int], unit_ns: int, unit: str) -> str:
-    middle, high = quantile(values_ns, 0.5, unit_ns), quantile(values_ns, 0.99, unit_ns)
-    if middle is None or high is None:
+def _times(values_ns: Iterable[int], unit_ns: int, unit: str) -> str:
+    values = np.array([*values_ns]) / unit_ns
+    if not values.size:
         return "-"
+    middle, high = np.quantile(values, (0.5, 0.99))
     return f"p50 {middle:.2f}  p99 {high:.2f} {unit}"
 
 

@@ -58,10 +58,10 @@ def write_log(path: Path, ticks: int = 60, plans: tuple[int, ...] = (8, 4, 1)) -
     session = Session(
         directory=path.parent, robot=load_robot("viperx"), bundle=path.parent / "bundle", seed=7
     )
-    with Recorder(path, session, TOKENS) as recorder:
+    with Recorder(path, session, TOKENS, chunk_bytes=4096) as recorder:
         for number in range(ticks):
-            recorder.tick(tick(number))
+            recorder.ticks(tick(number)[None])
         for number, prefix in enumerate(plans):
-            recorder.plan(plan(number, prefix, late=number == len(plans) - 1))
+            recorder.plans(plan(number, prefix, late=number == len(plans) - 1)[None])
         recorder.event("episode", "1 of 1", START_NS)
     return path

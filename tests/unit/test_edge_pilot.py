@@ -83,7 +83,7 @@ class Story(Desk):
         tick["tick"], tick["sent"] = len(self.ticks) + 1, setpoint is not None
         self.pilot.describe(tick, self.now_ns)
         self.ticks.append(tick)
-        self.audit.add(tick)
+        self.audit.add(tick[None])
 
     def answer_by(self, prefix: int = 4) -> Planner:
         """A planner that answers at once with chunks of ``prefix`` tokens, 0.02 rad a step."""

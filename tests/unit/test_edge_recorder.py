@@ -14,6 +14,7 @@ from mcap.reader import make_reader
 
 from edge.errors import RunError
 from edge.ladder import Mode, Rung
+from edge.log_reader import read_log
 from edge.recorder import EVENT_TOPIC, PLAN_TOPIC, TICK_TOPIC, Recorder
 from edge.records import plan_dtype, tick_dtype
 from edge.session import Session
@@ -43,10 +44,10 @@ def messages(path: Path) -> list[tuple[str, dict[str, Any]]]:
 def test_a_log_is_read_by_the_public_reader(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "run.mcap"
     with Recorder(path, make_session(tmp_path), tokens=4) as recorder:
-        recorder.tick(tick(1, Rung.FULL, "a chunk"))
-        recorder.tick(tick(2, Rung.FULL))
-        recorder.tick(tick(3, Rung.TAIL, "overdue"))
-        recorder.plan(np.zeros((), plan_dtype(4)))
+        recorder.ticks(tick(1, Rung.FULL, "a chunk")[None])
+        recorder.ticks(tick(2, Rung.FULL)[None])
+        recorder.ticks(tick(3, Rung.TAIL, "overdue")[None])
+        recorder.plans(np.zeros((), plan_dtype(4))[None])
         recorder.event("episode", "success", 20_000_000)
     found = messages(path)
     ticks = [message for topic, message in found if topic == TICK_TOPIC]
@@ -65,8 +66,8 @@ def test_a_log_is_read_by_the_public_reader(tmp_path: Path) -> None:
 def test_every_message_has_the_fields_of_its_schema(tmp_path: Path) -> None:
     path = tmp_path / "run.mcap"
     with Recorder(path, make_session(tmp_path), tokens=4) as recorder:
-        recorder.tick(tick(1, Rung.HOLD))
-        recorder.plan(np.zeros((), plan_dtype(4)))
+        recorder.ticks(tick(1, Rung.HOLD)[None])
+        recorder.plans(np.zeros((), plan_dtype(4))[None])
     with path.open("rb") as file:
         for schema, _, message in make_reader(file).iter_messages():
             assert schema is not None
@@ -108,10 +109,38 @@ folder = Path(sys.argv[1])
 signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the run does
 with Recorder(folder / "run.mcap", make_session(folder), 4) as recorder:
     for number in range(500):
-        recorder.tick(tick(number, Rung.FULL))
+        recorder.ticks(tick(number, Rung.FULL)[None])
     print("up", flush=True)
     time.sleep(60)
 """
+
+
+KILLED = TERMINATED.replace("make_session(folder), 4", "make_session(folder), 4, 8192")
+
+
+def test_a_log_is_readable_up_to_its_last_whole_chunk_after_a_kill(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"up\n"
+        child.kill()
+        child.communicate(timeout=20)
+    log = read_log(tmp_path / "run.mcap")
+    assert log.damage
+    ticks_in_a_chunk = 8192 // 300  # a tick's message is longer than that
+    assert log.ticks["tick"].tolist() == list(range(len(log.ticks)))
+    assert len(log.ticks) >= 500 - ticks_in_a_chunk
+
+
+def test_a_log_takes_a_fraction_of_its_messages_in_space(tmp_path: Path) -> None:
+    path = tmp_path / "run.mcap"
+    with Recorder(path, make_session(tmp_path), tokens=4) as recorder:
+        for number in range(2000):
+            recorder.ticks(tick(number, Rung.FULL)[None])
+    written = sum(len(json.dumps(message)) for _, message in messages(path))
+    assert path.stat().st_size < written / 5
 
 
 def test_a_log_is_whole_after_a_request_to_terminate(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_a_reader_that_falls_behind_counts_what_it_missed(tmp_path: Path) -> Non
     assert numbers == list(range(101 - len(numbers), 101))
     assert len(numbers) >= 6
     assert reader.dropped == 100 - len(numbers)
-    assert reader.drain() == []
+    assert len(reader.drain()) == 0
 
 
 WRITER = """

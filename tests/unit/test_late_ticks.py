@@ -43,6 +43,9 @@ class SlowPart:
     def write_setpoints(self, _setpoint: SafeSetpoint) -> None:
         self._dawdle(Stage.WRITE)
 
+    def give_notice(self, _expected_ns: int) -> None:
+        """It plans nothing."""
+
     def ask_for_plan(self, _now_ns: int) -> None:
         """It plans nothing."""
 
@@ -64,8 +67,7 @@ def test_a_late_tick_names_its_slow_stage(tmp_path: Path, stage: Stage) -> None:
         servo = Servo(robot, part, part, part, Operator(control, 0), ring)
         servo.tick()
     report = Report(robot)
-    for tick in Ring(tmp_path / "ticks", tick_dtype(2), 16).drain():
-        report.add_tick(tick)
+    report.add_ticks(Ring(tmp_path / "ticks", tick_dtype(2), 16).drain())
     assert report.late_ticks == 1
     assert report.late_stages == {stage.label: 1}
     assert report.summary()["late_stages"] == {stage.label: 1}

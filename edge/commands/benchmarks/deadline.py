@@ -98,7 +98,7 @@ class Trial:
         self._request["deadline_ns"] = now_ns + self._budget_ns
         self._planner.answer(self._request)
         plans = self._channels.plans.drain()
-        if not plans:
+        if not len(plans):
             return True, 0, 0  # passed over: it was overdue before it was begun
         plan = plans[-1]
         return bool(plan["late"]), int(plan["prefix"]), self._oracle(plan)
