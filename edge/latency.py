@@ -18,6 +18,7 @@ Int64Array = npt.NDArray[np.int64]
 
 _RISE, _FALL = 0.5, 0.2
 _LEAST, _MOST = 0.5, 8.0
+_USUAL_SPREAD = 1.15
 _SUDDEN = 2.0  # so much slower than the plans before: not the usual spread, but a new state
 
 
@@ -70,24 +71,35 @@ class LatencyModel:
     """A profile and its online correction.
 
     ``factor`` is how much slower than the profile the device is. It rises fast and falls slowly
-    over the plans; a slowness that sets in within a plan counts in that plan already. Prefill and
-    the first token do not enter: they pay for caches that other work has emptied, the rest do not.
+    over the plans; a slowness that sets in within a plan counts in that plan already. What prefill
+    took does not enter into later plans: it pays for caches that other work has emptied.
     """
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
         self.factor = 1.0
 
-    def finish_ns(self, tokens: int, last_token_ns: int) -> int:
+    def finish_ns(self, tokens: int, last_stage_ns: int) -> int:
         """High quantile of what one more token after ``tokens`` and its decode will take.
 
-        ``last_token_ns``: how long the token before it took.
+        ``last_stage_ns``: how long the stage before it took: a token, or prefill after the first.
         """
-        factor = self.factor
-        if tokens > 1:
-            seen = last_token_ns / self.profile.token_ns[tokens - 1]
-            factor = min(seen, _MOST) if seen > _SUDDEN * factor else factor
-        return round(self.profile.finish_ns[tokens] * factor)
+        return round(self.profile.finish_ns[tokens] * self._factor_now(tokens, last_stage_ns))
+
+    def usual_finish_ns(self, tokens: int, last_stage_ns: int) -> int:
+        """The same as it usually is, with what usually varies."""
+        usual_ns = self.profile.token_ns[tokens] + self.profile.decode_ns
+        return round(_USUAL_SPREAD * usual_ns * self._factor_now(tokens, last_stage_ns))
+
+    def usual_decode_ns(self, tokens: int, last_stage_ns: int) -> int:
+        """What a decode after ``tokens`` usually takes, with what usually varies."""
+        usual_ns = self.profile.decode_ns
+        return round(_USUAL_SPREAD * usual_ns * self._factor_now(tokens, last_stage_ns))
+
+    def _factor_now(self, tokens: int, last_stage_ns: int) -> float:
+        usual_ns = self.profile.token_ns[tokens - 1] if tokens > 1 else self.profile.prefill_ns
+        seen = last_stage_ns / usual_ns
+        return min(seen, _MOST) if seen > _SUDDEN * self.factor else self.factor
 
     def rescale(self, ratio: float) -> None:
         """The clocks have changed: everything takes ``ratio`` times as long from now on."""

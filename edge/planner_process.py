@@ -43,12 +43,12 @@ def run(session: Session) -> None:
     poll.register(bell.descriptor, select.POLLIN)
     ready(session, "planner")
     while not is_orphaned(session):
-        pause_ms = _pause_ms(planner.rehearsal_ns)
+        pause_ms = _pause_ms(planner.warm_up.due_ns)
         if poll.poll(pause_ms):
             bell.silence()
             request = channels.request.take()
         else:
-            request = planner.rehearse() if planner.rehearsal_ns else None
+            request = planner.warm_up.run() if planner.warm_up.due_ns else None
         if request is not None:
             planner.answer(request)
         throttle = watch.poll(time.monotonic_ns())
@@ -64,7 +64,7 @@ def _profile(key: ProfileKey, manifest: Manifest, engine: Engine, miss_target: f
 
 
 def _pause_ms(until_ns: int) -> int:
-    """How long to listen for the bell: to the next rehearsal, if there is one."""
+    """How long to listen for the bell: to the next warm-up, if there is one."""
     if not until_ns:
         return ORPHAN_CHECK_MS
     return max(0, (until_ns - time.monotonic_ns()) // NS_PER_MS)

@@ -1,4 +1,8 @@
-"""Which prefix to decode: pure decisions on the time, the latency model and the deadline."""
+"""Which prefix to decode: pure decisions on the time, the latency model and the deadline.
+
+As long as no chunk of a plan is out, only what fits with near certainty is begun. With a chunk out
+the deadline is kept whatever comes: then what will probably fit is begun, too.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,39 @@ COARSE_SHARE = 0.1  # of the budget: a coarse chunk comes first where its decode
 
 
 def another_token_fits(
-    model: LatencyModel, tokens: int, last_token_ns: int, now_ns: int, deadline_ns: int
+    model: LatencyModel, tokens: int, last_stage_ns: int, now_ns: int, deadline_ns: int
 ) -> bool:
-    """Whether one more token after ``tokens`` and the decode after it end before the deadline.
+    """Whether one more token after ``tokens`` and the decode after it surely end in time.
 
-    ``last_token_ns``: how long the last of those tokens took.
+    ``last_stage_ns``: how long the last of those tokens took, or prefill where it is the first.
     """
-    return now_ns + model.finish_ns(tokens, last_token_ns) + MARGIN_NS <= deadline_ns
+    return now_ns + model.finish_ns(tokens, last_stage_ns) + MARGIN_NS <= deadline_ns
+
+
+def another_token_will_probably_fit(
+    model: LatencyModel, tokens: int, last_stage_ns: int, now_ns: int, deadline_ns: int
+) -> bool:
+    """The same by usual durations: for when a chunk is out already."""
+    return now_ns + model.usual_finish_ns(tokens, last_stage_ns) + MARGIN_NS <= deadline_ns
+
+
+def decode_will_probably_fit(
+    model: LatencyModel, tokens: int, last_stage_ns: int, now_ns: int, deadline_ns: int
+) -> bool:
+    """Whether a decode after ``tokens`` ends in time by its usual duration."""
+    return now_ns + model.usual_decode_ns(tokens, last_stage_ns) + MARGIN_NS <= deadline_ns
+
+
+def worth_securing(
+    model: LatencyModel, tokens: int, last_stage_ns: int, now_ns: int, deadline_ns: int
+) -> bool:
+    """Whether, after decoding what there is, a further token will still fit.
+
+    It is asked where another token does not fit with certainty: a chunk of the tokens so far then
+    goes out first, and the rest of the time is used at no risk.
+    """
+    then_ns = now_ns + model.usual_decode_ns(tokens, last_stage_ns) + MARGIN_NS
+    return another_token_will_probably_fit(model, tokens, last_stage_ns, then_ns, deadline_ns)
 
 
 def coarse_first(model: LatencyModel, budget_ns: int) -> bool:

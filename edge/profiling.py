@@ -12,6 +12,7 @@ from edge.engines import Engine
 from edge.latency import Samples
 from edge.records import request_dtype
 from edge.shared_memory import Record
+from edge.warm_up import run_through
 
 WARM_UP_PLANS = 10
 PAUSE_S = 0.003
@@ -24,8 +25,8 @@ def measure(
 ) -> Samples:
     """Durations of ``plans`` whole plans after a warm-up; the first runs do not count.
 
-    Every prefix is decoded in turn. A pause before each plan gives the core to others, as between
-    real plans: caches cool down, and a profile without that would promise too much.
+    Every prefix is decoded in turn. A pause before each plan gives the core to others, and a plan
+    for nobody follows it, as between and before real plans (``edge.warm_up``).
     """
     features = np.zeros((), request_dtype(manifest))["features"]
     tokens = manifest.tokenizer.tokens
@@ -33,6 +34,7 @@ def measure(
     ends_ns = []
     for decoded in prefix.tolist():
         time.sleep(PAUSE_S)
+        run_through(engine, features, tokens)
         ends_ns.append(time_plan(engine, features, tokens, decoded, clock))
     prefix = prefix[WARM_UP_PLANS:]
     stages_ns = np.diff(ends_ns[WARM_UP_PLANS:], axis=1)

@@ -21,7 +21,10 @@ REASON_BYTES = 96
 
 Dtype = np.dtype[Any]
 
-CONTROL: Dtype = np.dtype([("heartbeat_ns", "<i8"), ("mode", "<i4"), ("episode", "<i4")])
+# ``arms`` counts how often a person has asked to arm joints that had stopped by themselves.
+CONTROL: Dtype = np.dtype(
+    [("heartbeat_ns", "<i8"), ("mode", "<i4"), ("episode", "<i4"), ("arms", "<i4")]
+)
 
 
 def request_dtype(manifest: Manifest) -> Dtype:
@@ -83,6 +86,7 @@ def tick_dtype(joints: int, buses: int = 1) -> Dtype:
             ("sent", "<i4"),
             ("plan", "<i8"),
             ("at_home", "<i4"),
+            ("disarmed", "<i4"),
             ("fresh", "<i4"),
             ("state_age_ns", "<i8"),
             ("plan_age_ns", "<i8"),
@@ -103,8 +107,11 @@ def reason_of(tick: Record) -> str:
 
 
 def plan_dtype(tokens: int) -> Dtype:
-    """One plan: how long each stage took; ``coarse``: a chunk of one token went ahead.
+    """One plan: how long each stage took.
 
+    ``prefix`` tokens were in the chunk that counts, published at ``published_ns``: the finest that
+    was in time, else the first. ``generated`` tokens there were in all. ``coarse``: a coarser chunk
+    went ahead of the last one.
     ``throttle``: how much slower the clocks are than when the stages were profiled, and why.
     """
     return np.dtype(
@@ -115,6 +122,7 @@ def plan_dtype(tokens: int) -> Dtype:
             ("started_ns", "<i8"),
             ("published_ns", "<i8"),
             ("prefix", "<i4"),
+            ("generated", "<i4"),
             ("late", "<i4"),
             ("coarse", "<i4"),
             ("throttle", "<f8"),

@@ -109,5 +109,5 @@ def test_the_coarse_chunk_goes_ahead_and_its_look_up_teaches_no_speed(
     planner.answer(request)
     (record,) = channels.plans.drain()
     assert record["prefix"] == 1
-    assert record["coarse"] == 1
+    assert record["late"] == 0
     assert model.factor == 1.0

@@ -58,12 +58,12 @@ def test_a_slowness_that_sets_in_within_a_plan_counts_in_that_plan() -> None:
     budget_ns = 2 * FINISH_NS + MARGIN_NS
     assert another_token_fits(model, 3, TOKEN_NS, 0, budget_ns)
     assert not another_token_fits(model, 3, 4 * TOKEN_NS, 0, budget_ns)
+    assert another_token_fits(model, 1, PROFILE.prefill_ns, 0, budget_ns)
+    assert not another_token_fits(model, 1, 4 * PROFILE.prefill_ns, 0, budget_ns)
 
 
 def test_a_slow_first_token_alone_is_no_slow_device() -> None:
     model = LatencyModel(PROFILE)
-    budget_ns = 2 * FINISH_NS + MARGIN_NS
-    assert another_token_fits(model, 1, 10 * TOKEN_NS, 0, budget_ns)
     durations = np.full(8, TOKEN_NS)
     durations[0] *= 10
     model.observe(durations, DECODE_NS)

@@ -45,16 +45,22 @@ class CountingEngine:
 
 
 class Bench:
-    """A planner on its channels; ``token_ns`` is what its profile expects of a token."""
+    """A planner on its channels.
 
-    def __init__(self, folder: Path, token_ns: int, max_prefix: int | None = None) -> None:
+    ``token_ns`` is what its profile expects of a token, ``finish_ns`` the most that a token and a
+    decode take.
+    """
+
+    def __init__(
+        self, folder: Path, token_ns: int, max_prefix: int | None = None, finish_ns: int = 0
+    ) -> None:
         manifest = make_manifest()
         session = Session(directory=folder, robot=make_robot(), bundle=folder, seed=0)
         self.channels = Channels.open(session, manifest, create=True)
         self.reader = Channels.open(session, manifest)
         self.engine = CountingEngine(manifest)
         tokens = (token_ns,) * 4
-        profile = Profile(MS, tokens, MS, tuple(token + MS for token in tokens))
+        profile = Profile(MS, tokens, MS, (finish_ns or token_ns + MS,) * 4)
         self.model = LatencyModel(profile)
         self.clock = time.monotonic_ns
         self.planner = Planner(
@@ -126,12 +132,12 @@ def test_actions_that_are_not_finite_never_leave(tmp_path: Path) -> None:
 
 def test_a_notice_brings_no_chunk_but_a_rehearsal_in_time(tmp_path: Path) -> None:
     bench = Bench(tmp_path, token_ns=MS)
-    assert bench.planner.rehearsal_ns == 0
+    assert bench.planner.warm_up.due_ns == 0
     bench.ask(plan=0)
     assert bench.reader.chunk.take() is None
-    assert 0 < bench.planner.rehearsal_ns < time.monotonic_ns()
-    bench.planner.rehearse()
-    assert bench.planner.rehearsal_ns == 0
+    assert 0 < bench.planner.warm_up.due_ns < time.monotonic_ns()
+    bench.planner.warm_up.run()
+    assert bench.planner.warm_up.due_ns == 0
     assert bench.reader.chunk.take() is None
 
 
@@ -141,7 +147,7 @@ def test_a_request_that_comes_during_the_rehearsal_is_not_lost(tmp_path: Path) -
     request = np.zeros((), bench.channels.request.dtype)
     request["plan"] = 7
     bench.reader.request.post(request)
-    found = bench.planner.rehearse()
+    found = bench.planner.warm_up.run()
     kept = found if found is not None else bench.channels.request.take()
     assert kept is not None
     assert int(kept["plan"]) == 7
@@ -173,7 +179,7 @@ def test_there_is_no_rehearsal_that_would_hold_up_the_request(
         return generate()
 
     bench.engine.next_token = next_token  # type: ignore[method-assign]
-    assert bench.planner.rehearse() is None
+    assert bench.planner.warm_up.run() is None
     assert bool(generated) is rehearsed
 
 
@@ -193,5 +199,79 @@ def test_a_token_that_takes_far_too_long_ends_the_plan_before_its_deadline(
     monkeypatch.setattr(bench.engine, "next_token", next_token)
     bench.ask(budget_ns=slow_token * MS + 24 * MS)
     (plan,) = bench.reader.plans.drain()
-    assert int(plan["prefix"]) == slow_token + 1
+    assert int(plan["generated"]) == slow_token + 1
+    assert int(plan["prefix"]) == 1, "the coarse chunk that went ahead is what counts"
     assert int(plan["late"]) == 0
+    chunk = bench.reader.chunk.take()
+    assert chunk is not None
+    assert int(chunk["prefix"]) == slow_token + 1, "the whole horizon comes from all tokens"
+
+
+def test_where_certainty_ends_a_chunk_is_secured_and_time_is_used_to_the_end(
+    tmp_path: Path,
+) -> None:
+    """A token usually takes 1 ms, and so does a decode; rarely both take 9 ms."""
+    bench = Bench(tmp_path, token_ns=MS, finish_ns=9 * MS)
+    now = [1_000_000 * MS]
+    bench.clock = lambda: now[0]
+    generate, decode, decodes = bench.engine.next_token, bench.engine.decode, []
+
+    def next_token() -> int:
+        now[0] += MS
+        return generate()
+
+    def timed_decode(prefix: int) -> np.ndarray:
+        now[0] += MS
+        decodes.append(prefix)
+        return decode(prefix)
+
+    bench.engine.next_token = next_token  # type: ignore[method-assign]
+    bench.engine.decode = timed_decode  # type: ignore[method-assign]
+    bench.ask(budget_ns=7 * MS)
+    assert decodes == [1, 4]
+    (plan,) = bench.reader.plans.drain()
+    assert (int(plan["prefix"]), int(plan["late"]), int(plan["coarse"])) == (4, 0, 1)
+
+
+def test_a_finer_chunk_that_comes_too_late_does_not_make_the_plan_late(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, token_ns=MS, finish_ns=9 * MS)
+    now = [1_000_000 * MS]
+    bench.clock = lambda: now[0]
+    decode = bench.engine.decode
+
+    def timed_decode(prefix: int) -> np.ndarray:
+        now[0] += MS if prefix == 1 else 20 * MS
+        return decode(prefix)
+
+    bench.engine.decode = timed_decode  # type: ignore[method-assign]
+    bench.ask(budget_ns=7 * MS)
+    (plan,) = bench.reader.plans.drain()
+    assert int(plan["prefix"]) == 1
+    assert int(plan["late"]) == 0
+    assert int(plan["generated"]) == 4
+
+
+def test_no_stage_is_begun_that_would_last_beyond_the_noticed_moment(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, token_ns=MS)
+    now = [0]
+
+    def clock() -> int:
+        now[0] += 10_000
+        return now[0]
+
+    bench.clock = clock
+    notice = np.zeros((), bench.channels.request.dtype)
+    notice["observed_ns"] = 100 * MS
+    bench.planner.answer(notice)
+    begun: list[int] = []
+    bench.engine.prefill = lambda features: begun.append(now[0])  # type: ignore[method-assign]
+    bench.engine.decode = lambda prefix: begun.append(now[0])  # type: ignore[method-assign, return-value]
+    bench.engine.decode_full = lambda prefix: None  # type: ignore[method-assign, return-value]
+    nearer = notice.copy()
+    nearer["observed_ns"] = 50 * MS
+    bench.reader.request.post(nearer)
+    assert bench.planner.warm_up.run() is None
+    whole_plan, later = begun[:2], begun[2:]
+    assert len(whole_plan) == 2
+    assert later, "it stayed warm"
+    assert max(later) < 49 * MS

@@ -92,6 +92,7 @@ class Trial:
     def _plan(self) -> tuple[bool, int, int]:
         """One plan: was it late, with how many tokens, and how many the oracle had decoded."""
         time.sleep(PAUSE_S)
+        self._planner.warm_up.run_through()
         now_ns = time.monotonic_ns()
         self._request["plan"] += 1
         self._request["observed_ns"] = now_ns
@@ -106,7 +107,7 @@ class Trial:
     def _oracle(self, plan: Record) -> int:
         """The longest prefix that would have been in time; 0 if not even one token was."""
         token_ns = plan["token_ns"].copy()
-        for index in range(int(plan["prefix"]), self._tokens):
+        for index in range(int(plan["generated"]), self._tokens):
             before_ns = time.monotonic_ns()
             self._engine.next_token()
             token_ns[index] = time.monotonic_ns() - before_ns

@@ -58,6 +58,7 @@ class FixedPlanner(Planner):
     def _generate(self) -> int:
         for index in range(self._tokens):
             self._time_token(index)
+        self._decode(self._tokens)
         return self._tokens
 
 
@@ -67,8 +68,8 @@ class TaillessPlanner(FixedPlanner):
 
     keep: int
 
-    def _publish(self, actions: Float32Array, prefix: int) -> None:
-        super()._publish(actions[: self.keep], prefix)
+    def _publish(self, actions: Float32Array, prefix: int) -> bool:
+        return super()._publish(actions[: self.keep], prefix)
 
 
 class DelayedMailbox(Mailbox):
@@ -126,13 +127,7 @@ class SimulatedPlanner:
         if request is None:
             return
         if int(request["plan"]):
-            self._rehearse(request)
+            self._planner.warm_up.run_through()
         self._clock.set(max(now_ns, self._free_ns))
         self._planner.answer(request)
         self._free_ns = self._clock()
-
-    def _rehearse(self, request: Record) -> None:
-        self._engine.prefill(request["features"])
-        for _ in range(self._tokens):
-            self._engine.next_token()
-        self._engine.decode(self._tokens)
