@@ -201,11 +201,16 @@ def read_register_answer(motor_id: int, data: bytes) -> RegisterAnswer | None:
     return RegisterAnswer(data[2], data[3], data[4:])
 
 
+def is_feedback(motor_id: int, data: bytes) -> bool:
+    """Tell feedback of this motor from anything else."""
+    if len(data) != 8 or data[0] & 0x0F != motor_id:
+        return False
+    return data[0] != motor_id or read_register_answer(motor_id, data) is None
+
+
 def read_raw_feedback(motor_id: int, data: bytes) -> RawFeedback | None:
     """Feedback of this motor as codes, or None if this is something else."""
-    if len(data) != 8 or data[0] & 0x0F != motor_id:
-        return None
-    if data[0] == motor_id and read_register_answer(motor_id, data):
+    if not is_feedback(motor_id, data):
         return None
     packed = int.from_bytes(data[:6], "big")
     return RawFeedback(packed >> 44, packed >> 24 & 0xFFFF, packed >> 12 & 0xFFF, packed & 0xFFF)

@@ -47,6 +47,7 @@ class DamiaoSetup:
         """Each motor must be in MIT mode and without a fault; learns its ranges."""
         self._dialect.watched = False
         ranges: list[Ranges] = []
+        torque_per_ampere: list[float] = []
         for joint, motor_id in enumerate(self._ids):
             mode = self._read(motor_id, Register.CTRL_MODE)
             if mode != MIT_MODE:
@@ -54,9 +55,9 @@ class DamiaoSetup:
             ranges.append(self._ranges(motor_id))
             constant = self._read(motor_id, Register.KT_VALUE)
             known = math.isfinite(constant) and constant > 0
-            self._dialect.torque_per_ampere[joint] = constant if known else math.nan
+            torque_per_ampere.append(constant if known else math.nan)
             self._raise_fault(motor_id, self._refresh(joint))
-        self._dialect.set_ranges(ranges)
+        self._dialect.set_motors(ranges, torque_per_ampere)
 
     def _ranges(self, motor_id: int) -> Ranges:
         names = (Register.PMAX, Register.VMAX, Register.TMAX)

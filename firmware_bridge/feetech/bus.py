@@ -15,16 +15,16 @@ from firmware_bridge.feetech.codec import Packet, PacketParser
 from firmware_bridge.feetech.config import FeetechConfig, FeetechUnits
 from firmware_bridge.feetech.goal_frame import GoalFrame
 from firmware_bridge.feetech.link import ServoLink
-from firmware_bridge.feetech.plausibility import PlausibilityFilter
+from firmware_bridge.feetech.plausibility import Plausibility
 from firmware_bridge.feetech.registers import Register, describe_status, from_sign_magnitude
 from firmware_bridge.feetech.setup import ServoSetup
-from firmware_bridge.messages import JointState, SafeSetpoint
+from firmware_bridge.feetech.whole_answer import WHOLE_LENGTH, Readings, WholeAnswer
+from firmware_bridge.messages import Float64Array, JointState, SafeSetpoint
 from firmware_bridge.transports import Transport
 
 BITS_PER_BYTE = 10
 QUIET_NS = 300_000  # a line silent this long carries no late answer any more
 MOTION_LENGTH = 4  # position and speed
-WHOLE_LENGTH = 15  # position to current
 CURRENT_AT = Register.PRESENT_CURRENT - Register.PRESENT_POSITION
 SIGN_BIT = 15
 
@@ -48,8 +48,11 @@ class FeetechBus:
         self._question = codec.sync_read(Register.PRESENT_POSITION, self._length, self._ids)
         self._goal_frame = GoalFrame(self._ids)
         self._ns_per_byte = BITS_PER_BYTE * 1_000_000_000 // config.baud
-        self._filters = [PlausibilityFilter() for _ in self._ids]
+        self._whole = WholeAnswer(self._ids, self._length)
+        self._plausibility = Plausibility(len(self._ids))
         self._readings: list[tuple[int, int, float] | None] = [None] * len(self._ids)
+        self._at_once: Readings | None = None
+        self._no_current = (math.nan,) * len(self._ids)
         self._limits = (np.zeros(len(self._ids)), np.zeros(len(self._ids)))
         self._line_is_clean = True
 
@@ -61,14 +64,14 @@ class FeetechBus:
         except BridgeError:
             self._transport.close()
             raise
-        self._filters = [PlausibilityFilter() for _ in self._ids]
+        self._plausibility = Plausibility(len(self._ids))
 
     def read_state(self) -> JointState:
         """Read all joints; see ``JointBus.read_state``. Takes at most ``read_budget_us``."""
         budget_end_ns = time.monotonic_ns() + self._config.read_budget_us * 1000
         if not self._line_is_clean:
             self._drain(budget_end_ns)
-        self._readings = [None] * len(self._ids)
+        self._readings, self._at_once = [None] * len(self._ids), None
         stamp_ns = self._ask(self._question, len(self._ids), budget_end_ns)
         if (missing := self._missing()) and time.monotonic_ns() < budget_end_ns:
             again = codec.sync_read(Register.PRESENT_POSITION, self._length, missing)
@@ -78,9 +81,15 @@ class FeetechBus:
         if missing:
             ids = ", ".join(map(str, missing))
             raise BusTimeout(f"no answer from servo {ids} (or none to believe) in the read budget")
-        return self._state(stamp_ns)
+        return self._state(stamp_ns, self._at_once or self._one_by_one())
+
+    def _one_by_one(self) -> Readings:
+        ticks, speeds, currents = zip(*filter(None, self._readings), strict=True)
+        return Readings(ticks, speeds, currents)
 
     def _missing(self) -> Sequence[int]:
+        if self._at_once is not None:
+            return ()
         pairs = zip(self._ids, self._readings, strict=True)
         return [device_id for device_id, reading in pairs if reading is None]
 
@@ -102,11 +111,26 @@ class FeetechBus:
         deadline_ns = min(sent_ns + wire_ns + slack_ns, budget_end_ns)
         answers = 0
         while answers < servos and (data := transport.read(awaited, deadline_ns)):
+            if answers == 0 and self._take_whole(data):
+                return sent_ns
             awaited = 1
             for packet in self._parser.feed(data):
                 answers += 1
                 self._accept(packet)
         return sent_ns
+
+    def _take_whole(self, data: bytes) -> bool:
+        """Take in flawless answers of all servos at once; nothing of them if one is to be judged
+        by itself.
+        """
+        readings = self._whole.readings(data)
+        if readings is None:
+            return False
+        now_ns = time.monotonic_ns()
+        if not self._plausibility.accepts_all(readings.ticks, readings.ticks_per_s, now_ns):
+            return False
+        self._at_once = readings
+        return True
 
     def _accept(self, packet: Packet) -> None:
         joint = self._joint_by_id.get(packet.device_id)
@@ -122,17 +146,17 @@ class FeetechBus:
         if self._config.with_currents:
             raw = data[CURRENT_AT] | data[CURRENT_AT + 1] << 8
             current = from_sign_magnitude(raw, SIGN_BIT)
-        if self._filters[joint].accepts(ticks, speed, time.monotonic_ns()):
+        if self._plausibility.accepts(joint, ticks, speed, time.monotonic_ns()):
             self._readings[joint] = (ticks, speed, current)
 
-    def _state(self, stamp_ns: int) -> JointState:
-        measured = np.array(self._readings, dtype=np.float64)
+    def _state(self, stamp_ns: int, readings: Readings) -> JointState:
         units = self._units
+        current: Float64Array = np.array(readings.current or self._no_current, dtype=np.float64)
         return JointState(
             stamp_ns,
-            units.position_rad(measured[:, 0]),
-            units.velocity_rad_s(measured[:, 1]),
-            units.current_ma(measured[:, 2]),
+            units.position_rad(np.array(readings.ticks, dtype=np.float64)),
+            units.velocity_rad_s(np.array(readings.ticks_per_s, dtype=np.float64)),
+            units.current_ma(current),
         )
 
     def write_setpoints(self, setpoint: SafeSetpoint) -> None:

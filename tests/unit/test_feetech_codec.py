@@ -14,8 +14,9 @@ from scservo_sdk.protocol_packet_handler import protocol_packet_handler
 from firmware_bridge.feetech import codec
 from firmware_bridge.feetech.codec import Instruction, Packet, PacketParser
 from firmware_bridge.feetech.goal_frame import GoalFrame
-from firmware_bridge.feetech.plausibility import MAX_SPEED_TICKS_S, PlausibilityFilter
+from firmware_bridge.feetech.plausibility import MAX_SPEED_TICKS_S, Plausibility
 from firmware_bridge.feetech.registers import Register, from_sign_magnitude, to_sign_magnitude
+from firmware_bridge.feetech.whole_answer import WholeAnswer
 from tests.contract.rigs import BAUD, FeetechRig
 
 SDK = protocol_packet_handler()
@@ -144,24 +145,92 @@ def test_the_frame_that_is_filled_in_is_the_one_that_is_built(goals: list[int]) 
 
 def test_a_reading_out_of_range_is_refused() -> None:
     for ticks, speed in ((-1, 0), (4096, 0), (2000, MAX_SPEED_TICKS_S + 1)):
-        assert not PlausibilityFilter().accepts(ticks, speed, 0)
+        assert not Plausibility(1).accepts(0, ticks, speed, 0)
     for ticks, speed in ((0, 0), (4095, 0), (2000, -MAX_SPEED_TICKS_S)):
-        assert PlausibilityFilter().accepts(ticks, speed, 0)
+        assert Plausibility(1).accepts(0, ticks, speed, 0)
 
 
 def test_a_jump_is_refused_once_and_believed_when_confirmed() -> None:
-    judge = PlausibilityFilter()
-    assert judge.accepts(1000, 0, 0)
-    assert not judge.accepts(3000, 0, 10 * MS)
-    assert judge.accepts(1010, 0, 20 * MS)  # it had been a disturbance
-    assert not judge.accepts(3000, 0, 30 * MS)
-    assert judge.accepts(3005, 0, 31 * MS)  # it had been true
+    judge = Plausibility(1)
+    assert judge.accepts(0, 1000, 0, 0)
+    assert not judge.accepts(0, 3000, 0, 10 * MS)
+    assert judge.accepts(0, 1010, 0, 20 * MS)  # it had been a disturbance
+    assert not judge.accepts(0, 3000, 0, 30 * MS)
+    assert judge.accepts(0, 3005, 0, 31 * MS)  # it had been true
     assert judge.refused == 2
 
 
 def test_motion_as_fast_as_a_servo_can_is_no_jump_nor_is_the_turn_over_zero() -> None:
-    judge = PlausibilityFilter()
+    judge = Plausibility(1)
     ticks = 4090
     for step in range(100):
-        assert judge.accepts(ticks % 4096, 3000, step * 10 * MS)
+        assert judge.accepts(0, ticks % 4096, 3000, step * 10 * MS)
         ticks += 30
+
+
+IDS = (1, 2, 5)
+MOTIONS = st.lists(
+    st.tuples(st.integers(0, 4095), st.integers(-9000, 9000)), min_size=3, max_size=3
+)
+
+
+def answers(motions: list[tuple[int, int]]) -> bytes:
+    words = [to_sign_magnitude(value, 15) for motion in motions for value in motion]
+    data = [b"".join(w.to_bytes(2, "little") for w in words[i : i + 2]) for i in (0, 2, 4)]
+    return b"".join(codec.encode(i, 0, d) for i, d in zip(IDS, data, strict=True))
+
+
+@given(MOTIONS)
+def test_what_is_read_at_once_is_what_the_parser_reads(motions: list[tuple[int, int]]) -> None:
+    data = answers(motions)
+    readings = WholeAnswer(IDS, 4).readings(data)
+    assert readings is not None and readings.current == ()
+    assert list(zip(readings.ticks, readings.ticks_per_s, strict=True)) == motions
+    assert [packet.device_id for packet in PacketParser().feed(data)] == list(IDS)
+
+
+@given(MOTIONS, st.integers(0, 239), st.sampled_from(["flip", "cut", "longer", "late"]))
+def test_no_damage_is_read_at_once(motions: list[tuple[int, int]], at: int, how: str) -> None:
+    data = bytearray(answers(motions))
+    if how == "flip":
+        data[at // 8] ^= 1 << at % 8
+    elif how == "cut":
+        del data[at % len(data)]
+    elif how == "longer":
+        data.insert(at % len(data), 0xFF)
+    else:
+        data[10:20], data[20:30] = data[20:30], data[10:20]
+    assert WholeAnswer(IDS, 4).readings(bytes(data)) is None
+
+
+def test_currents_stand_where_the_registers_say() -> None:
+    table = bytearray(15)
+    table[13:15] = to_sign_magnitude(-12, 15).to_bytes(2, "little")
+    readings = WholeAnswer((1,), 15).readings(codec.encode(1, 0, bytes(table)))
+    assert readings is not None and readings.current == (-12,)
+
+
+def test_a_complaint_is_never_read_at_once() -> None:
+    assert WholeAnswer((1,), 4).readings(codec.encode(1, 0x20, bytes(4))) is None
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.integers(-10, 4105), min_size=2, max_size=2),
+            st.lists(st.integers(-8100, 8100), min_size=2, max_size=2),
+            st.integers(0, 50),
+        ),
+        max_size=12,
+    )
+)
+def test_judging_all_at_once_accepts_nothing_that_one_by_one_would_refuse(rows: list) -> None:  # type: ignore[type-arg]
+    at_once, one_by_one, now_ns = Plausibility(2), Plausibility(2), 0
+    for ticks, speeds, wait_ms in rows:
+        now_ns += wait_ms * MS
+        taken = at_once.accepts_all(ticks, speeds, now_ns)
+        singles = [one_by_one.accepts(i, ticks[i], speeds[i], now_ns) for i in range(2)]
+        if taken:
+            assert all(singles)
+        else:
+            assert [at_once.accepts(i, ticks[i], speeds[i], now_ns) for i in range(2)] == singles
