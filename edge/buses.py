@@ -10,6 +10,7 @@ from edge.bus_group import BusGroup
 from edge.bus_lane import BusLane
 from edge.errors import ConfigError
 from edge.rates import NS_PER_US, period_ns
+from edge.returning_bus import ReturningBus
 from edge.robot import Robot
 from edge.robot_buses import OATLINKS, Bus
 from edge.robot_joints import Joint
@@ -34,7 +35,7 @@ _NAMES = {"gear_ratios": "gears", "shadow_ids": "shadows", "takes_velocity": "ve
 def build_bus(robot: Robot) -> JointBus | BusGroup:
     """The robot's bus, or its several as one, not opened yet. Raises ConfigError."""
     if len(robot.buses) == 1:
-        return build_only_bus(robot)
+        return ReturningBus(build_only_bus(robot))
     lanes = [_lane(robot, name) for name in robot.buses]
     return BusGroup(lanes, len(robot.joints))
 

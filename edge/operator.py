@@ -9,11 +9,15 @@ from edge.shared_memory import Mailbox
 
 
 class Operator:
-    """The supervisor as the servo hears it: a mode, an episode, and a heartbeat that is a lease."""
+    """The supervisor as the servo hears it: a mode, an episode, and a heartbeat that is a lease.
+
+    ``arms`` grows when a person asks that joints be armed that had stopped by themselves.
+    """
 
     def __init__(self, control: Mailbox, now_ns: int) -> None:
         self.mode = Mode.IDLE
         self.episode = 0
+        self.arms = 0
         self._control = control
         self._heard_ns = now_ns
 
@@ -23,6 +27,7 @@ class Operator:
         if control is not None:
             self.mode = Mode(int(control["mode"]))
             self.episode = int(control["episode"])
+            self.arms = int(control["arms"])
             self._heard_ns = int(control["heartbeat_ns"])
 
     def lease(self, now_ns: int) -> Stop | None:

@@ -26,6 +26,7 @@ from edge.robot import Robot
 from edge.safety import Limits, SafetyFilter, Stop
 from edge.sensing import Sensing, planned_joints
 from edge.shared_memory import Record
+from firmware_bridge.errors import BusTimeout, DeviceError
 from firmware_bridge.messages import Float64Array, SafeSetpoint
 
 HOME_TOLERANCE_RAD = 1e-3
@@ -65,6 +66,8 @@ class Pilot:
         self._tokens = manifest.tokenizer.tokens
         self._mode = Mode.IDLE
         self._latched: Stop | None = None
+        self._disarmed = False
+        self._arms = 0
         self._reference = np.zeros(len(robot.joints))
         self._rung = Rung.DISENGAGED
         self._reason = ""
@@ -85,7 +88,10 @@ class Pilot:
         if stop is None and self._obey(reading, now_ns):
             return None  # torque is on and the goal is where the joints are: no setpoint yet
         self._heed_refusal(reading)
-        stop = stop or self._operator.lease(now_ns) or self._check_tracking(reading)
+        if self._disarmed and not reading.fresh:
+            self._arms = self._operator.arms  # what is asked of joints that are away counts not
+        stop = self._why_disarmed or stop or self._operator.lease(now_ns)
+        stop = stop or self._check_tracking(reading)
         self._take_chunk(now_ns)
         self._change_rung(stop, now_ns)
         self._may_plan = stop is None
@@ -118,6 +124,7 @@ class Pilot:
         tick["rung"] = self._rung
         tick["reason"] = self._reason.encode()
         tick["at_home"] = self._at_home(now_ns)
+        tick["disarmed"] = self._disarmed
         tick["prefix"] = chunk.prefix if chunk is not None else 0
         tick["plan"] = chunk.plan if chunk is not None else 0
         tick["plan_age_ns"] = now_ns - chunk.observed_ns if chunk is not None else 0
@@ -125,11 +132,13 @@ class Pilot:
         tick["command"] = self._filter.position_rad
 
     def latch(self, reason: str) -> None:
-        """Come to rest and hold; only the operator's next mode engages and moves anything anew."""
+        """Joints stopped by themselves: hold the others until a person asks to arm them."""
         self._latched = Stop(reason)
+        self._disarmed = True
+        self._arms = self._operator.arms
 
     def release(self, reason: str) -> None:
-        """The joints are not ours any more; only the operator's next mode engages them anew."""
+        """No joint is ours any more; only a person who asks to arm them has them engaged anew."""
         self._filter.disengage()
         self._forget()
         self.latch(reason)
@@ -139,17 +148,19 @@ class Pilot:
         """Take over the operator's mode; True where the joints were engaged for it.
 
         Motion asked for after a stop starts from the measured position, as the first one does, and
-        only from a fresh, good reading.
+        only from a fresh, good reading. Disarmed joints keep still until a person has asked.
         """
         mode = self._operator.mode
-        if mode is self._mode:
+        armed = self._disarmed and self._operator.arms != self._arms
+        if mode is self._mode and not armed:
             return False
         moves = mode in (Mode.HOME, Mode.POLICY, Mode.DRIVE)
         engages = moves and (self._latched is not None or not self._filter.engaged)
-        if engages and not self._engage(reading):
+        if engages and not self._engage(reading, armed):
             return False
         self._mode = mode
-        self._latched = None
+        if not self._disarmed:
+            self._latched = None
         self._ramp = None
         self._forget()
         if self._drive is not None:
@@ -158,14 +169,25 @@ class Pilot:
             self._requests.announce(now_ns)
         return engages
 
-    def _engage(self, reading: Reading) -> bool:
-        if not reading.fresh or reading.state is None:
+    def _engage(self, reading: Reading, armed: bool) -> bool:
+        if not reading.fresh or reading.state is None or (self._disarmed and not armed):
             return False
-        self._enable()
-        return self._filter.engage(reading.state.position_rad) is None
+        try:
+            self._enable()
+        except (BusTimeout, DeviceError) as error:
+            if not self._disarmed:
+                raise
+            self.release(str(error))
+            return False
+        self._disarmed = self._filter.engage(reading.state.position_rad) is not None
+        return not self._disarmed
+
+    @property
+    def _why_disarmed(self) -> Stop | None:
+        return self._latched if self._disarmed else None
 
     def _heed_refusal(self, reading: Reading) -> None:
-        """A device that has stopped by itself stops the robot until the operator's next mode."""
+        """A device that has stopped by itself stops the robot until somebody arms it."""
         if reading.refused and self._latched is None and self._filter.engaged:
             self.latch(reading.fault)
 

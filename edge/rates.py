@@ -15,6 +15,7 @@ LEASE_NS = 500 * NS_PER_MS  # supervisor silent for longer: the servo stops the 
 DRIVE_NS = 250 * NS_PER_MS  # the base's velocities, sent at SUPERVISOR_HZ, count for so long
 ABANDONED_NS = 3 * NS_PER_S  # supervisor silent for longer: the servo ends, the arm holding
 RESTART_BACKOFF_NS = (0, 200 * NS_PER_MS, 1 * NS_PER_S, 5 * NS_PER_S)  # planner restarts in a row
+REOPEN_BACKOFF_NS = (100 * NS_PER_MS, 200 * NS_PER_MS, 500 * NS_PER_MS)  # attempts at a lost port
 START_TIMEOUT_NS = 20 * NS_PER_S  # a process that is not ready by then has failed
 STOP_TIMEOUT_NS = 3 * NS_PER_S  # a process that has not ended by then is killed
 

@@ -146,6 +146,11 @@ class Supervisor:
         self._record["episode"] = episode
         self.renew()
 
+    def arm(self) -> None:
+        """A person has asked for it: joints that stopped by themselves may be engaged anew."""
+        self._record["arms"] += 1
+        self.renew()
+
     def renew(self) -> None:
         """Renew the servo's lease."""
         self._record["heartbeat_ns"] = time.monotonic_ns()

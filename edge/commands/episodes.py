@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
+from edge.commands.arming import Arming, DisarmedError
 from edge.errors import RunError
 from edge.ladder import NO_CHUNK, NOT_ENGAGED, Mode, Rung
 from edge.rates import NS_PER_S, SUPERVISOR_HZ, period_ns
@@ -51,7 +54,8 @@ class EpisodeRun:
     """One run of several episodes on started processes; records everything as it goes.
 
     ``place`` and ``truth`` are the plant's records, or None on a real robot: there the cube is laid
-    by a person and nobody counts successes.
+    by a person and nobody counts successes. ``arming`` is for a person, too: joints that stopped by
+    themselves are waited for ``arm_within_s``.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class EpisodeRun:
         watchers: list[Watcher],
         place: Mailbox | None,
         truth: Mailbox | None,
+        arm_within_s: float = 0.0,
     ) -> None:
         self.report = Report(session.robot)
         self._supervisor = supervisor
@@ -75,6 +80,7 @@ class EpisodeRun:
         self._outcomes: list[bool | None] = []
         self._events: list[str] = []
         self._episodes = 0
+        self.arming = Arming(supervisor, self._turn, self._event, arm_within_s)
         self._moving_ns = 0
         self._next_ns = time.monotonic_ns()
 
@@ -83,15 +89,26 @@ class EpisodeRun:
         self._episodes = episodes
         self._wait(_may_engage, READY_TIMEOUT_S, "not ready")
         for episode in range(1, episodes + 1):
-            self._go_home(episode)
-            self._lay_cube(episode)
-            self._supervisor.command(Mode.POLICY, episode)
-            succeeded = self._until_success(episode, seconds)
+            succeeded = self._guarded(episode, partial(self._try, episode, seconds))
             self._outcomes.append(succeeded)
             self.report.episodes += 1
             self.report.successes += bool(succeeded)
             self._event("episode", "success" if succeeded else "no success")
-        self._go_home(episodes)
+        self._guarded(episodes, partial(self._go_home, episodes))
+
+    def _try(self, episode: int, seconds: float) -> bool | None:
+        self._go_home(episode)
+        self._lay_cube(episode)
+        self._supervisor.command(Mode.POLICY, episode)
+        return self._until_success(episode, seconds)
+
+    def _guarded(self, episode: int, action: Callable[[], Any]) -> bool | None:
+        """What ``action`` returns; False where the joints stopped, once they are engaged again."""
+        try:
+            return action()
+        except DisarmedError:
+            self.arming.wait(episode)
+            return False
 
     def drain(self) -> None:
         """Take in everything published so far."""
@@ -123,6 +140,11 @@ class EpisodeRun:
         )
         for watcher in self._watchers:
             watcher.update(snapshot)
+
+    def _turn(self) -> Record:
+        self._pump()
+        assert self._tick is not None
+        return self._tick
 
     def _go_home(self, episode: int) -> None:
         self._supervisor.command(Mode.HOME, episode)
@@ -163,7 +185,12 @@ class EpisodeRun:
         return False if self._truth is not None else None
 
     def _check_progress(self, now_ns: int) -> None:
-        """A planner that hangs is ended, to be started anew; a stopped robot ends the run."""
+        """A planner that hangs is ended, to be started anew; a stopped robot ends the run.
+
+        Raises DisarmedError where joints have stopped by themselves.
+        """
+        if self._tick is not None and self._tick["disarmed"]:
+            raise DisarmedError
         if self._tick is not None and int(self._tick["rung"]) not in STANDSTILL:
             self._moving_ns = now_ns
         waits = self._reason() == NO_CHUNK

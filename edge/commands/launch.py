@@ -195,7 +195,7 @@ def _interruptible() -> Iterator[None]:
 @contextmanager
 def _armed_by_signal(run: EpisodeRun) -> Iterator[None]:
     """SIGUSR1: a person asks to arm the robot."""
-    previous = signal.signal(signal.SIGUSR1, lambda _signal, _frame: run.ask_to_arm())
+    previous = signal.signal(signal.SIGUSR1, lambda _signal, _frame: run.arming.ask())
     try:
         yield
     finally:

@@ -138,11 +138,15 @@ def test_a_pose_that_is_not_finite_in_motion_ends_the_run_with_the_arm_holding(
     assert rungs(log)[-1] == "hold"
 
 
-def test_a_port_that_is_pulled_ends_the_run_with_its_name(tmp_path: Path) -> None:
+def test_a_pulled_port_ends_a_run_without_a_person_with_its_name(
+    tmp_path: Path,
+) -> None:
     status_file = tmp_path / "S.json"
     with tracked_arm(tmp_path) as arm:
         process = start(
-            tmp_path, str(robot_yaml(tmp_path)), "--engage", "--status-file", str(status_file)
+            tmp_path,
+            *(str(robot_yaml(tmp_path)), "--engage", "--arm-within", "0"),
+            *("--status-file", str(status_file)),
         )
         try:
             await_status(status_file, lambda now: now["rung"] == "ramp")

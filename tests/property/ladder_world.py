@@ -153,6 +153,7 @@ class World:
         self._heard_ns = self._word_ns = self.now_ns
         self._until = dict.fromkeys(LONGEST, 0)
         self._mode = Mode.POLICY
+        self._arms = 0
         self.observed_ns: dict[int, int] = {}
         self.enabled = 0
 
@@ -201,12 +202,14 @@ class World:
         self._until[kind] = self.tick + 1 + int(self._random.integers(LONGEST[kind]))
         if kind == "mode":
             self._mode = MODES[self._random.integers(len(MODES))]
+            self._arms += int(self._random.integers(2))
             self._word_ns = self.now_ns
 
     def _feed(self) -> None:
         if not self._now("supervisor silent") and self.now_ns >= self._word_ns:
             record = np.zeros((), CONTROL)
             record["mode"], record["heartbeat_ns"] = self._mode, self.now_ns
+            record["arms"] = self._arms
             self._control.post(record)
             self._heard_ns, self._word_ns = self.now_ns, self.now_ns + OFTEN_NS
         if not self._now("base's operator silent") and self.tick % 10 == 0:
