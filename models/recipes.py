@@ -104,6 +104,18 @@ def metaworld(task: str) -> Recipe:
     )
 
 
+_LIFT = RECIPES["viperx-lift"]
+RECIPES["viperx-lift-small"] = replace(
+    _LIFT,
+    name="viperx-lift-small",
+    tokenizer=replace(_LIFT.tokenizer, dim=32, head_dim=16, encoder_depth=1, decoder_depth=2),
+    policy=replace(_LIFT.policy, dim=64, layers=2),
+    tokenizer_schedule=Schedule(steps=1_200, batch_size=64, learning_rate=3e-3),
+    policy_schedule=Schedule(steps=1_500, batch_size=64, learning_rate=2e-3, weight_decay=0.05),
+)
+"""A fiftieth of the compute: minutes of one core, to compare methods rather than to run."""
+
+
 def get_recipe(name: str, conditioned: bool = True) -> Recipe:
     """The named recipe, with the paper's tokenizer if not ``conditioned``.
 

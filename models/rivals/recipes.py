@@ -17,14 +17,16 @@ from models.tokenizers.binning import BinningConfig
 from models.tokenizers.latent import LatentConfig
 from models.training import Schedule
 
-BATCH = {"bin": 16, "fast": 64, "quest": 128, "vq": 128, "diffusion": 64, "mlp": 128}
+BATCH_SHARE = {"bin": 1 / 8, "fast": 1 / 2, "quest": 1, "vq": 1, "diffusion": 1 / 2, "mlp": 1}
+"""Of the batch of the recipe's own policy."""
 FAST_SAMPLE = 8192
 """Chunks that the byte-pair encoder is learned from."""
 
 
 def policy_schedule(recipe: Recipe, kind: str) -> Schedule:
     """As the recipe's policy, with this rival's batch; the number of steps is set by compute."""
-    return replace(recipe.policy_schedule, batch_size=BATCH[kind])
+    batch = max(1, round(recipe.policy_schedule.batch_size * BATCH_SHARE[kind]))
+    return replace(recipe.policy_schedule, batch_size=batch)
 
 
 def binning_config(recipe: Recipe) -> BinningConfig:

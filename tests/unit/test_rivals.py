@@ -25,7 +25,7 @@ from models.rivals import RIVALS
 from models.rivals import checkpoint as checkpoints
 from models.rivals.checkpoint import Rival
 from models.rivals.diffusion import DiffusionConfig, DiffusionPolicy, signal_shares
-from models.rivals.recipes import BATCH
+from models.rivals.recipes import BATCH_SHARE
 from models.rivals.training import train_rival
 from models.token_agent import TokenAgent, checkpoint_agent
 from models.tokenizers import PrefixError
@@ -91,7 +91,7 @@ def test_every_rival_spends_the_compute_of_the_recipe(trained: tuple[Rival, Path
 def test_an_interrupted_rival_resumes_to_the_same_bits(
     kind: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(BATCH, kind, 3)  # so that the little compute buys enough steps
+    monkeypatch.setitem(BATCH_SHARE, kind, 3 / 8)  # so that the little compute buys enough steps
 
     def interrupt(stage: str, progress: Progress) -> None:
         if stage == "policy" and progress.step == 6:
