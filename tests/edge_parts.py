@@ -101,13 +101,17 @@ def make_manifest(**changes: Any) -> Manifest:
 
 
 class MemoryBus:
-    """A bus that reaches every setpoint at once; ``faults`` are raised by the next reads."""
+    """A bus that reaches every setpoint at once; ``faults`` are raised by the next reads.
+
+    ``refusals`` are raised by the next calls of ``enable``.
+    """
 
     def __init__(
         self, clock: Callable[[], int], position_rad: Iterable[float] = (0.0, 0.0)
     ) -> None:
         self.position_rad: Float64Array = np.array(list(position_rad))
         self.faults: list[BridgeError] = []
+        self.refusals: list[BridgeError] = []
         self.sent: list[SafeSetpoint] = []
         self.enabled = 0
         self._clock = clock
@@ -125,6 +129,8 @@ class MemoryBus:
         self.position_rad = setpoint.position_rad.copy()
 
     def enable(self) -> None:
+        if self.refusals:
+            raise self.refusals.pop(0)
         self.enabled += 1
 
     def disable(self) -> None: ...

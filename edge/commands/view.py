@@ -52,6 +52,8 @@ class StatusWatcher:
                 "rung": _rung(tick).label,
                 "mode": Mode(int(tick["mode"])).name.lower() if tick is not None else "idle",
                 "reason": reason_of(tick) if tick is not None else "",
+                "disarmed": tick is not None and bool(tick["disarmed"]),
+                "fresh": tick is not None and bool(tick["fresh"]),
                 "episode": snapshot.episode,
                 "episodes": snapshot.episodes,
                 "successes": snapshot.report.successes,

@@ -17,6 +17,7 @@ from edge.records import CONTROL, reason_of, tick_dtype
 from edge.report import LimitAudit
 from edge.safety import Limits
 from edge.shared_memory import Mailbox, Record
+from firmware_bridge.errors import DeviceError
 from tests.edge_desk import Desk
 from tests.edge_parts import STEP_NS, TICK_NS, lost
 
@@ -34,6 +35,8 @@ class Story(Desk):
         self.pilot = Pilot(self.robot, self.manifest, operator, self.sensing, self.requests, enable)
         self.audit = LimitAudit(Limits.of(self.robot), TICK_NS / 1e9)
         self.mode = Mode.IDLE
+        self.arms = 0
+        self.refusal = ""  # what the next setpoint is answered with
         self.supervised = True
         self.pose = np.zeros(3, np.float32)
         self.planner: Planner = lambda request: None
@@ -70,6 +73,7 @@ class Story(Desk):
         if self.supervised:
             record = np.zeros((), CONTROL)
             record["mode"], record["heartbeat_ns"] = self.mode, self.now_ns
+            record["arms"] = self.arms
             self._control.post(record)
         request = self.posted.take()
         if request is not None and int(request["plan"]):
@@ -77,7 +81,10 @@ class Story(Desk):
         reading = self.sensing.read()
         setpoint = self.pilot.decide(reading, self.now_ns)
         self.pilot.ask_for_plan(self.now_ns)
-        if setpoint is not None and not self.blocked:
+        if setpoint is not None and self.refusal:
+            self.pilot.release(self.refusal)
+            self.refusal = ""
+        elif setpoint is not None and not self.blocked:
             self.bus.write_setpoints(setpoint)
         tick = np.zeros((), tick_dtype(2))
         tick["tick"], tick["sent"] = len(self.ticks) + 1, setpoint is not None
@@ -250,6 +257,72 @@ def test_a_blocked_joint_stops_the_arm_until_the_operator_asks_anew(story: Story
     story.mode = Mode.POLICY
     story.planner = story.answer_by()
     story.until(Rung.FULL)
+
+
+def disarmed(story: Story) -> None:
+    """A story whose arm has stopped by itself at work, and been moved by hand since."""
+    at_work(story)
+    story.refusal = "port /dev/arm is gone"
+    story.until(Rung.DISENGAGED)
+    story.bus.position_rad = np.array([-0.7, 1.5])
+    story.bus.sent.clear()
+
+
+@pytest.mark.parametrize("mode", [Mode.HOME, Mode.POLICY, Mode.IDLE])
+def test_joints_that_stopped_by_themselves_obey_no_mode_before_a_person_has_asked(
+    story: Story, mode: Mode
+) -> None:
+    disarmed(story)
+    for asked in (mode, Mode.IDLE, Mode.HOME, Mode.POLICY):
+        story.mode = asked
+        story.go(50)
+        assert (story.rung, story.reason) == (Rung.DISENGAGED, "port /dev/arm is gone")
+    assert story.bus.enabled == 1 and not story.bus.sent
+    assert story.ticks[-1]["disarmed"]
+
+
+def test_a_person_has_them_engaged_where_they_are_measured_and_the_policy_goes_on(
+    story: Story,
+) -> None:
+    disarmed(story)
+    story.go(20)
+    story.arms += 1
+    story.go(3)
+    assert story.bus.enabled == 2 and not story.ticks[-1]["disarmed"]
+    np.testing.assert_allclose(story.bus.sent[0].position_rad, [-0.7, 1.5], atol=1e-3)
+    story.until(Rung.FULL)
+
+
+def test_what_a_person_asks_while_the_joints_are_away_counts_not(story: Story) -> None:
+    disarmed(story)
+    story.bus.faults = [DeviceError("port /dev/arm does not exist") for _ in range(50)]
+    story.go(25)
+    story.arms += 1
+    story.mode = Mode.HOME
+    story.go(100)
+    assert story.rung is Rung.DISENGAGED and not story.bus.sent
+    story.arms += 1
+    story.until(Rung.RAMP)
+
+
+def test_joints_that_refuse_to_be_armed_leave_the_servo_alive_and_wait_for_the_next_request(
+    story: Story,
+) -> None:
+    disarmed(story)
+    story.bus.refusals = [DeviceError("servo 4 refuses")]
+    story.arms += 1
+    story.go(50)
+    assert (story.rung, story.reason) == (Rung.DISENGAGED, "servo 4 refuses")
+    assert not story.bus.sent
+    story.arms += 1
+    story.until(Rung.FULL)
+
+
+def test_asked_to_shut_down_while_disarmed_it_may_end(story: Story) -> None:
+    disarmed(story)
+    story.mode = Mode.SHUTDOWN
+    story.go(1)
+    assert story.pilot.may_end
 
 
 def test_a_plan_from_before_a_change_of_mode_is_never_followed(story: Story) -> None:
