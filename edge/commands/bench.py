@@ -94,7 +94,12 @@ def loop(
     rate: Annotated[int, typer.Option(min=10, max=1_000, help="Ticks per second.")] = 200,
     seconds: Annotated[float, typer.Option(min=0.1, max=3_600, help="For each loop.")] = 20.0,
     against: Annotated[str, typer.Option(help="cyclictest, or none.")] = "cyclictest",
-    stress: Annotated[str, typer.Option(help="Comma-separated: none, planner.")] = "none",
+    stress: Annotated[
+        str,
+        typer.Option(
+            help="Comma-separated: none; planner at full load; one that fails: crash, hang, memory."
+        ),
+    ] = "none",
     robot: Annotated[str, typer.Option(help="Whose servo and planner settings.")] = "viperx",
     bundle: Annotated[str | None, typer.Option(help="What the stressing planner runs.")] = None,
     core: Annotated[int | None, typer.Option(min=0, help="Keep the loops to this core.")] = None,
@@ -108,7 +113,7 @@ def loop(
 
     loaded = load_robot(robot)
     stresses = stress.split(",")
-    path = find_bundle(bundle or loaded.bundle) if "planner" in stresses else None
+    path = find_bundle(bundle or loaded.bundle) if stresses != ["none"] else None
     results = run(loaded, rate, seconds, against, stresses, path, core)
     if as_json:
         print(json.dumps(results[0] if len(results) == 1 else {"runs": results}))

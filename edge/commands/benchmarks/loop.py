@@ -17,13 +17,14 @@ import numpy as np
 from edge.commands.benchmarks.cyclictest import Cyclictest
 from edge.commands.benchmarks.lateness import of_histogram, of_samples
 from edge.commands.benchmarks.loop_process import LoopProcess, Slice
+from edge.commands.benchmarks.planner_faults import FAULTS, faulty_planner
 from edge.commands.benchmarks.planner_load import planner_load
 from edge.errors import RunError, UsageError
 from edge.rates import NS_PER_US, period_ns
 from edge.robot import PlannerRates, Robot, ServoRates
 
 YARDSTICKS = ("cyclictest", "none")
-STRESSES = ("none", "planner")
+STRESSES = ("none", "planner", *FAULTS)
 TURN_S = 2.0
 WARM_UP_TICKS = 1_000  # not counted: the slack comes down from its maximum
 
@@ -133,6 +134,10 @@ def _stress(kind: str, path: Path | None, planner: PlannerRates) -> Iterator[Any
     """The load; yields what tells of it at the end."""
     if kind == "none" or path is None:
         yield dict
+        return
+    if kind in FAULTS:
+        with faulty_planner(kind, path, planner) as faulty:
+            yield lambda: {"stress_deaths": faulty.deaths}
         return
     with planner_load(path, planner) as load:
         yield lambda: {"stress_plans": load.plans}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -53,22 +54,24 @@ def _await(running: Any, process: Any, path: Path) -> None:
             raise RunError(f"the planner under load did not start on bundle {path}")
 
 
-def _plan_on(path: Path, settings: PlannerRates, running: Any, counter: Any) -> None:
+def planning(path: Path, settings: PlannerRates) -> Callable[[], None]:
+    """Make this process a planner; returns what makes one whole plan."""
     from edge import bundle
     from edge.engines import build_engine
     from edge.realtime import configure
     from edge.records import request_dtype
+    from edge.warm_up import run_through
 
     loaded = bundle.load(path)
     engine = build_engine(loaded, settings.engine, settings.precision)
     features = np.zeros((), request_dtype(loaded.manifest))["features"]
-    tokens = loaded.manifest.tokenizer.tokens
     configure(settings)
+    return partial(run_through, engine, features, loaded.manifest.tokenizer.tokens)
+
+
+def _plan_on(path: Path, settings: PlannerRates, running: Any, counter: Any) -> None:
+    plan = planning(path, settings)
     while True:
-        engine.prefill(features)
-        for _ in range(tokens):
-            engine.next_token()
-        engine.decode(tokens)
-        engine.decode_full(tokens)
+        plan()
         counter.value += 1
         running.set()
