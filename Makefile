@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test socketcan lint clean
+.PHONY: run fuzz test socketcan lint clean
 
 run: .venv/.run-installed ## Watch the shipped policy lift a cube with a simulated ViperX-300S.
 	$(BIN)/oat-edge run viperx --episodes 3
@@ -11,6 +11,9 @@ test: .venv/.dev-installed lint ## Everything: lint, types, import contracts, te
 
 socketcan: .venv/.dev-installed ## Buses on real SocketCAN and USB drivers: Debian's kernel in QEMU.
 	$(BIN)/python -m tests.socketcan.machine
+
+fuzz: .venv/.dev-installed ## Every decoder, C and Python, under 10^7 inputs each: about an hour.
+	$(BIN)/python -m tests.fuzz --inputs 10000000
 
 lint: .venv/.dev-installed
 	$(BIN)/ruff check .

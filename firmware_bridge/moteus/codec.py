@@ -16,6 +16,7 @@ from typing import NamedTuple
 from firmware_bridge.can_bus.frame import MAX_STANDARD_ID, CanFrame, fd_padded
 
 MAX_ID = 127
+MOST_REGISTERS = 64  # no frame has room for more values
 ANSWER_WANTED = 0x8000
 NOP = 0x50
 WRITE, READ, ANSWER = 0x00, 0x10, 0x20
@@ -158,6 +159,8 @@ def parse(data: bytes) -> Iterator[Subframe]:
             return
         register = numbers[-1]
         count = count or numbers[0]
+        if count > MOST_REGISTERS:
+            return
         size = FORMS[width].size
         for index in range(count):
             if kind == READ:

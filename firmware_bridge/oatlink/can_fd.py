@@ -59,7 +59,7 @@ def from_can_fd(data: bytes, joints: int, with_tag: bool) -> bytes | None:
     ``joints``: the configuration's, for TELEMETRY.
     """
     body = _body_length(data, joints)
-    if body is None:
+    if body is None or len(data) > MAX_LENGTH:
         return None
     length = HEADER_LENGTH + body + (TAG_LENGTH if with_tag else 0) + CRC_LENGTH
     fits = length <= len(data) and to_can_fd(data[:length]) == data
