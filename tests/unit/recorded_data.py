@@ -16,6 +16,7 @@ LENGTHS = (40, 50, 60)
 STEPS = sum(LENGTHS)
 STARTS = np.array([0, 40, 90])
 RATE_HZ = 50
+ZARR_3 = not zarr.__version__.startswith("2.")  # the last for Python 3.10 is 2.18
 
 
 def columns(seed: int = 0) -> dict[str, np.ndarray]:
@@ -89,12 +90,25 @@ def write_hdf5(path: Path, data: dict[str, np.ndarray], rate_hz: float | None = 
 
 def write_zarr(path: Path, data: dict[str, np.ndarray], version: int = 2) -> Path:
     """A replay buffer, in the format's version 2 as the official code writes it, or in 3."""
-    root = zarr.open_group(str(path), mode="w", zarr_format=version)
+    root = open_buffer(path, "w", version)
     for key, value in data.items():
-        root.create_array(f"data/{key.removeprefix('observation.')}", data=value)
-    root.create_array("data/top_image", data=np.zeros((STEPS, 4, 4, 3), "u1"))
-    root.create_array("meta/episode_ends", data=np.cumsum(LENGTHS))
+        put(root, f"data/{key.removeprefix('observation.')}", value)
+    put(root, "data/top_image", np.zeros((STEPS, 4, 4, 3), "u1"))
+    put(root, "meta/episode_ends", np.cumsum(LENGTHS))
     return path
+
+
+def open_buffer(path: Path, mode: str, version: int = 2) -> Any:
+    """A Zarr group to write to, with either version of the library."""
+    if not ZARR_3:
+        return zarr.open_group(str(path), mode=mode, zarr_version=version)
+    return zarr.open_group(str(path), mode=mode, zarr_format=version)
+
+
+def put(root: Any, key: str, value: np.ndarray) -> None:
+    """Write an array, in the place of one that is there."""
+    create = root.create_array if ZARR_3 else root.create_dataset
+    create(key, data=value, overwrite=True)
 
 
 def write_npz(path: Path, data: dict[str, np.ndarray], **arrays: np.ndarray) -> Path:

@@ -13,7 +13,6 @@ import h5py
 import numpy as np
 import pyarrow as pa
 import pytest
-import zarr
 from pyarrow import parquet
 from typer.testing import CliRunner
 
@@ -27,8 +26,11 @@ from tests.unit.recorded_data import (
     RATE_HZ,
     STARTS,
     STEPS,
+    ZARR_3,
     columns,
+    open_buffer,
     parts,
+    put,
     write_hdf5,
     write_lerobot,
     write_npz,
@@ -43,6 +45,8 @@ WRITERS: dict[str, Callable[[Path, dict[str, np.ndarray]], Path]] = {
     "buffer3.zarr": lambda path, data: write_zarr(path, data, version=3),
     "demos.npz": write_npz,
 }
+if not ZARR_3:
+    del WRITERS["buffer3.zarr"]
 
 
 def oat(*arguments: object) -> tuple[int, str]:
@@ -311,12 +315,12 @@ def test_hdf5_without_a_rate_is_read_without_one(tmp_path: Path) -> None:
 ZARR_DAMAGE: dict[str, Callable[[Path], object]] = {
     r"meta/episode_ends is missing": lambda p: shutil.rmtree(p / "meta"),
     r"data/action is missing": lambda p: shutil.rmtree(p / "data" / "action"),
-    r"episode_ends must rise .* to the 150 rows": lambda p: zarr.open_group(
-        str(p), mode="a"
-    ).create_array("meta/episode_ends", data=np.array([40, 90, 151]), overwrite=True),
-    r"'observation.state' is \(149, 3\), expected is \(150, dim\)": lambda p: zarr.open_group(
-        str(p), mode="a"
-    ).create_array("data/state", data=np.zeros((149, 3)), overwrite=True),
+    r"episode_ends must rise .* to the 150 rows": lambda p: put(
+        open_buffer(p, "a"), "meta/episode_ends", np.array([40, 90, 151])
+    ),
+    r"'observation.state' is \(149, 3\), expected is \(150, dim\)": lambda p: put(
+        open_buffer(p, "a"), "data/state", np.zeros((149, 3))
+    ),
     r"not readable as a Zarr replay buffer": lambda p: (p / ".zgroup").write_text("{"),
 }
 
