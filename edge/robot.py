@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 from edge.engine_names import EngineName
 from edge.errors import ConfigError
 from edge.joint_calibration import calibrated, load_joint_calibration
+from edge.robot_base import Base, check_base
 from edge.robot_buses import EMULATED, Bus
 from edge.robot_joints import (
     Group,
@@ -96,6 +97,7 @@ class Robot(Strict):
     buses: dict[Name, Bus] = Field(min_length=1)
     trackers: dict[str, Tracker] = Field(default_factory=dict)
     groups: dict[GroupName, Group] = Field(default_factory=dict)
+    base: Base | None = None
     joints: tuple[Joint, ...] = Field(min_length=1, max_length=64)
     joint_limits: dict[Name, JointLimits]
 
@@ -115,6 +117,9 @@ class Robot(Strict):
                 check_position_joint(index, joint, limits)
         if not self.position_joints:
             raise ValueError("joints: none takes positions, allowed is one or more")
+        if self.base is not None:
+            wheels = tuple(joint.name for joint in self.velocity_joints)
+            check_base(self.base, wheels, set(self.trackers), self.joint_limits)
         return self
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from edge.commands.arming import Arming, DisarmedError
+from edge.commands.base_drive import BaseDriver
 from edge.errors import RunError
 from edge.ladder import NO_CHUNK, NOT_ENGAGED, Mode, Rung
 from edge.rates import NS_PER_S, SUPERVISOR_HZ, period_ns
@@ -24,6 +25,7 @@ from edge.supervisor import Supervisor
 
 READY_TIMEOUT_S = 5.0  # from the servo's start to an observation that can be planned from
 HOME_TIMEOUT_S = 15.0
+DRIVE_TIMEOUT_S = 30.0
 STUCK_S = 3.0  # held by a stop for so long: the run has failed
 HUNG_S = 1.0  # held for so long by a planner that runs: it hangs
 STANDSTILL = (Rung.HOLD, Rung.DISENGAGED)
@@ -55,7 +57,8 @@ class EpisodeRun:
 
     ``place`` and ``truth`` are the plant's records, or None on a real robot: there the cube is laid
     by a person and nobody counts successes. ``arming`` is for a person, too: joints that stopped by
-    themselves are waited for ``arm_within_s``.
+    themselves are waited for ``arm_within_s``. ``base`` drives a robot that has one to its work,
+    and away from it before the cube is laid.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class EpisodeRun:
         place: Mailbox | None,
         truth: Mailbox | None,
         arm_within_s: float = 0.0,
+        base: BaseDriver | None = None,
     ) -> None:
         self.report = Report(session.robot)
         self._supervisor = supervisor
@@ -81,6 +85,7 @@ class EpisodeRun:
         self._events: list[str] = []
         self._episodes = 0
         self.arming = Arming(supervisor, self._turn, self._event, arm_within_s)
+        self._base = base
         self._moving_ns = 0
         self._next_ns = time.monotonic_ns()
 
@@ -98,11 +103,17 @@ class EpisodeRun:
 
     def _try(self, episode: int, seconds: float) -> bool | None:
         self._go_home(episode)
+        if self._base is not None:
+            self._base.begin_retreat()
+            self._drive(episode, self._base.retreat, "did not come away from its dock")
         self._lay_cube(episode)
+        if self._base is not None:
+            self._drive(episode, self._base.approach, "did not reach its dock")
+            self._event("docked", self._base.describe())
         self._supervisor.command(Mode.POLICY, episode)
         return self._until_success(episode, seconds)
 
-    def _guarded(self, episode: int, action: Callable[[], Any]) -> bool | None:
+    def _guarded(self, episode: int, action: Callable[[], bool | None]) -> bool | None:
         """What ``action`` returns; False where the joints stopped, once they are engaged again."""
         try:
             return action()
@@ -150,6 +161,19 @@ class EpisodeRun:
         self._supervisor.command(Mode.HOME, episode)
         self._moving_ns = time.monotonic_ns()
         self._wait(_is_home, HOME_TIMEOUT_S, "did not reach the start posture")
+
+    def _drive(self, episode: int, says_done: Callable[[], bool], complaint: str) -> None:
+        """Drive the base word by word until it is where it shall be, and let it come to rest."""
+        self._supervisor.command(Mode.DRIVE, episode)
+        self._moving_ns = time.monotonic_ns()
+        give_up_ns = self._moving_ns + round(DRIVE_TIMEOUT_S * NS_PER_S)
+        while not says_done():
+            self._pump()
+            self._check_progress(time.monotonic_ns())
+            if time.monotonic_ns() > give_up_ns:
+                raise RunError(f"{complaint}: {self._reason()}")
+        self._supervisor.command(Mode.IDLE, episode)
+        self._wait(_is_at_rest, HOME_TIMEOUT_S, "did not come to rest")
 
     def _wait(self, done: Any, seconds: float, complaint: str) -> None:
         give_up_ns = time.monotonic_ns() + round(seconds * NS_PER_S)
@@ -215,6 +239,10 @@ class EpisodeRun:
 
 def _may_engage(tick: Record) -> bool:
     return reason_of(tick) == NOT_ENGAGED
+
+
+def _is_at_rest(tick: Record) -> bool:
+    return int(tick["rung"]) == Rung.HOLD
 
 
 def _is_home(tick: Record) -> bool:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from edge.bundle import Manifest
+from edge.commands.base_drive import BaseDriver
 from edge.commands.bundles import find_bundle
 from edge.commands.episodes import EpisodeRun, Watcher
+from edge.commands.plant_lines import check_emulation
 from edge.commands.plant_records import PLACE, TRUTH
 from edge.commands.status_file import StatusFile
 from edge.commands.view import LiveView, StatusWatcher
@@ -25,7 +27,7 @@ from edge.fit import check_fit
 from edge.recorder import Recorder
 from edge.records import Channels
 from edge.robot import Robot
-from edge.robot_buses import EMULATED
+from edge.robot_buses import EMULATED, Bus
 from edge.session import Bell, Session
 from edge.shared_memory import Mailbox
 from edge.signature import load_admitted
@@ -81,6 +83,7 @@ def launch(robot: Robot, bundle_name: str, options: RunOptions) -> dict[str, Any
             place,
             truth,
             options.arm_within_s,
+            _base_driver(stack, session, channels),
         )
         stack.enter_context(_armed_by_signal(run))
         try:
@@ -93,6 +96,15 @@ def launch(robot: Robot, bundle_name: str, options: RunOptions) -> dict[str, Any
     return run.report.summary() | {"seed": options.seed, "log": str(log)}
 
 
+def _base_driver(stack: ExitStack, session: Session, channels: Channels) -> BaseDriver | None:
+    base = session.robot.base
+    if base is None:
+        return None
+    driver = BaseDriver(session.robot, base, channels.drive, session.seed)
+    stack.callback(driver.close)
+    return driver
+
+
 def _check_options(robot: Robot, manifest: Manifest, options: RunOptions) -> None:
     """Refuse what cannot be run. Raises UsageError naming the value and what is allowed."""
     tokens = manifest.tokenizer.tokens
@@ -101,6 +113,8 @@ def _check_options(robot: Robot, manifest: Manifest, options: RunOptions) -> Non
     if robot.emulated and robot.plant not in TASK_NAMES:
         have = ", ".join(TASK_NAMES)
         raise UsageError(f"robot {robot.name}: plant is {robot.plant!r}, allowed are {have}")
+    if robot.emulated:
+        check_emulation(robot)
     if robot.emulated and manifest.task in TASK_NAMES and manifest.task != robot.plant:
         raise UsageError(
             f"--task is {robot.plant!r}, allowed with this bundle is {manifest.task!r}"
@@ -120,13 +134,18 @@ def with_task(robot: Robot, task: str) -> Robot:
 
 
 def resolve_ports(robot: Robot, directory: Path) -> Robot:
-    """The robot with a tty and a socket of this run's in place of every emulated one."""
+    """The robot with a port and a socket of this run's in place of every emulated one."""
 
     def resolved(value: str, file: str) -> str:
         return str(directory / file) if value == EMULATED else value
 
+    def address(name: str, bus: Bus) -> str:
+        if bus.is_can and bus.port == EMULATED:
+            return f"oatcan:{directory.name}-{name}"
+        return resolved(bus.port, f"{name}.tty")
+
     buses = {
-        name: bus.model_copy(update={"port": resolved(bus.port, f"{name}.tty")})
+        name: bus.model_copy(update={"port": address(name, bus)})
         for name, bus in robot.buses.items()
     }
     trackers = {

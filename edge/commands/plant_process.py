@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import socket
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
 
+from edge.commands.plant_lines import arm_bus, make_arm_line, make_plant, serve_wheels
 from edge.commands.plant_records import PLACE, TRUTH
 from edge.process import is_orphaned, make_real_time, ready
 from edge.rates import NS_PER_S, SUCCESS_HZ, TRACKER_HZ, period_ns
@@ -35,14 +36,12 @@ ORPHAN_CHECK_NS = NS_PER_S // 4
 
 def run(session: Session) -> None:
     """Serve until ended by a signal, or until the session's directory is gone."""
-    (bus,) = session.robot.buses.values()
-    (tracker,) = session.robot.trackers.values()
-    endpoint = PacedPty(bus.baud, Path(bus.port) if bus.protocol == "dynamixel" else None)
+    endpoint = make_arm_line(session.robot)
     try:
-        stage = Stage(session, endpoint, tracker.socket)
+        stage = Stage(session, endpoint)
         settings = RealTime(priority=PRIORITY, core=session.robot.servo.core)
         make_real_time(session, "plant", settings)
-        with controller_in_front(bus, endpoint):
+        with controller_in_front(arm_bus(session.robot), endpoint):
             stage.run()
     finally:
         endpoint.close()
@@ -63,18 +62,22 @@ def controller_in_front(bus: Bus, endpoint: PacedPty) -> AbstractContextManager[
 class Stage:
     """The plant, its servos, the tracker and the referee, in one loop."""
 
-    def __init__(self, session: Session, endpoint: PacedPty, tracker: str) -> None:
+    def __init__(self, session: Session, endpoint: PacedPty) -> None:
         self._session = session
         self._task = get_task(session.robot.plant or "")
-        self._plant = self._task.make_plant()
-        self._plant.reset(np.random.default_rng(session.seed))
+        self._plant = make_plant(session.robot)
+        random = np.random.default_rng(session.seed)
+        self._plant.reset(random)
+        self._base = session.robot.base
+        if self._base is not None:
+            self._plant.place_base(random)
         self._robot = EmulatedRobot(self._plant, viperx_chain(), endpoint)
         self._robot.hold()
+        serve_wheels(session.robot, self._plant, self._robot)
         self._success = self._task.make_success()
         self._place = Mailbox(session.file("place"), PLACE)
         self._truth_box = Mailbox(session.file("truth"), TRUTH)
         self._truth = np.zeros((), TRUTH)
-        self._tracker = tracker
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 
     def run(self) -> None:
@@ -85,7 +88,7 @@ class Stage:
             self._robot.run_until(min(track_ns, judge_ns))
             now_ns = time.monotonic_ns()
             if now_ns >= track_ns:
-                self._send_pose()
+                self._send_poses()
                 track_ns += period_ns(TRACKER_HZ)
             if now_ns >= judge_ns:
                 self._judge()
@@ -95,12 +98,14 @@ class Stage:
                     return
                 alive_ns = now_ns + ORPHAN_CHECK_NS
 
-    def _send_pose(self) -> None:
-        scene = np.asarray(self._plant.environment_state, np.float32)
-        try:
-            self._socket.sendto(encode(time.monotonic_ns(), scene), self._tracker)
-        except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
-            return  # nobody listens yet, or not fast enough: a tracker does not care
+    def _send_poses(self) -> None:
+        """Where the scene's things are from the arm, and where the base is on the floor."""
+        for key, tracker in self._session.robot.trackers.items():
+            of_base = self._base is not None and key == self._base.pose
+            pose = self._plant.base_pose if of_base else self._plant.environment_state
+            datagram = encode(time.monotonic_ns(), np.asarray(pose, np.float32))
+            with suppress(FileNotFoundError, ConnectionRefusedError, BlockingIOError):
+                self._socket.sendto(datagram, tracker.socket)  # whether anybody listens or not
 
     def _judge(self) -> None:
         """Lay the cube anew when asked to; say whether it has been lifted since."""

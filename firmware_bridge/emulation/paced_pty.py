@@ -80,6 +80,10 @@ class PacedPty:
         if timeout_s > 0:
             select.select((self._master,), (), (), timeout_s)
 
+    def fileno(self) -> int:
+        """Descriptor that is readable when the client has sent something."""
+        return self._master
+
     def close(self) -> None:
         """Pull the cable: a client that has the port open gets a hang-up; the link goes."""
         for descriptor in (self._client_end, self._master):

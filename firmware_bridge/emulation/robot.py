@@ -51,16 +51,16 @@ class EmulatedRobot:
         while now_ns < deadline_ns:
             self.endpoint.service(now_ns, self)
             if now_ns >= self._talk_ns:
-                self._catch_up(now_ns)
+                self.catch_up(now_ns)
                 self._measure()
                 self._check_watchdogs(now_ns)
             self.endpoint.wait(min(deadline_ns, max(self._next_step_ns, self._talk_ns)))
             now_ns = time.monotonic_ns()
-        self._catch_up(now_ns)
+        self.catch_up(now_ns)
 
     def receive(self, data: bytes, now_ns: int) -> list[Reply]:
         """What the servos answer to bytes that have arrived now; see ``WireDevice``."""
-        self._catch_up(now_ns)
+        self.catch_up(now_ns)
         self._talk_ns = now_ns + TALK_NS
         return self.bus.receive(data, now_ns)
 
@@ -68,8 +68,8 @@ class EmulatedRobot:
         if self.endpoint.idle:  # bytes on the line are words of the host: no silence
             self.bus.check_watchdogs(now_ns)
 
-    def _catch_up(self, now_ns: int) -> None:
-        """Make every step that is due, with the goals that the servos have."""
+    def catch_up(self, now_ns: int) -> None:
+        """Make every step of the physics that is due, with the goals that the servos have."""
         lag_ns = now_ns - self._next_step_ns
         if lag_ns < 0:
             return

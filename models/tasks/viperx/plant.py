@@ -52,9 +52,12 @@ class ViperXPlant:
         self._fingers = [int(self.model.joint(n).qposadr[0]) for n in _FINGERS]
         cube = self.model.joint("cube")
         self._cube_q, self._cube_v = int(cube.qposadr[0]), int(cube.dofadr[0])
-        self._gain = self.model.actuator_gainprm.copy()
-        self._bias = self.model.actuator_biasprm.copy()
-        self._range = self.model.actuator_ctrlrange.copy()
+        first = self.model.actuator(JOINT_NAMES[0]).id
+        self._servos = slice(first, first + JOINTS)
+        self._ctrl = self.data.ctrl[self._servos]
+        self._gain = self.model.actuator_gainprm[self._servos].copy()
+        self._bias = self.model.actuator_biasprm[self._servos].copy()
+        self._range = self.model.actuator_ctrlrange[self._servos].copy()
         self._goal = np.zeros(JOINTS)
         self._has_torque = np.ones(JOINTS, dtype=bool)
         self._profile_step = np.full(JOINTS, MAX_VELOCITY_RAD_S * self.timestep_s)
@@ -79,7 +82,7 @@ class ViperXPlant:
     @property
     def current_ma(self) -> np.ndarray:
         """Motor currents as the servos would report them, (7,) float64, mA, signed."""
-        return self.data.actuator_force / _NM_PER_A * 1e3
+        return self.data.actuator_force[self._servos] / _NM_PER_A * 1e3
 
     @property
     def cube_pose(self) -> np.ndarray:
@@ -117,14 +120,14 @@ class ViperXPlant:
         if mask.shape != (JOINTS,):
             raise ValueError(f"a torque mask has {JOINTS} entries, got shape {mask.shape}")
         rising = mask & ~self._has_torque
-        self._goal[rising] = self.data.ctrl[rising] = self._q[rising]
-        self.model.actuator_gainprm[:] = self._gain * mask[:, None]
-        self.model.actuator_biasprm[:] = self._bias * mask[:, None]
+        self._goal[rising] = self._ctrl[rising] = self._q[rising]
+        self.model.actuator_gainprm[self._servos] = self._gain * mask[:, None]
+        self.model.actuator_biasprm[self._servos] = self._bias * mask[:, None]
         self._has_torque = mask.copy()
 
     def step(self, n: int = 1) -> None:
         """Advance by n physics steps of `timestep_s`."""
-        ctrl, way, limit = self.data.ctrl, self._way, self._profile_step
+        ctrl, way, limit = self._ctrl, self._way, self._profile_step
         for _ in range(n):
             np.subtract(self._goal, ctrl, out=way)
             np.minimum(way, limit, out=way)
@@ -152,7 +155,7 @@ class ViperXPlant:
         mujoco.mj_resetData(self.model, self.data)
         self.set_torque(np.ones(JOINTS, dtype=bool))
         self.set_goal(HOME_RAD if arm_rad is None else arm_rad)
-        self._q[:] = self.data.ctrl[:] = self._goal
+        self._q[:] = self._ctrl[:] = self._goal
         self.data.qpos[self._fingers] = half_opening_m(float(self._goal[-1]))
         self.place_cube(rng)
         self.step(_SETTLE_STEPS)
