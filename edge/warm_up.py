@@ -20,7 +20,8 @@ from edge.records import request_dtype
 from edge.shared_memory import Mailbox, Record
 
 LEAD_NS = NS_PER_MS  # a whole plan is behind us so long before the request
-SPREAD = 1.5  # and a plan or a stage may take so much longer than usual
+SPREAD = 1.5  # and it may take so much longer than usual
+STAGE_SPREAD = 3.0  # so may a stage, for which the request would have to wait
 LOOK_OUT_NS = 3 * NS_PER_MS  # how long a request is looked out for beyond its time
 
 
@@ -93,7 +94,7 @@ class WarmUp:
                 return request
             if request is not None:
                 due_ns = int(request["observed_ns"])
-            if self._clock() + self._usually(SPREAD * usual_ns) < due_ns:
+            if self._clock() + self._usually(STAGE_SPREAD * usual_ns) < due_ns:
                 stage()
                 stage, usual_ns = next(stages)
         return None
