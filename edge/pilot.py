@@ -88,8 +88,8 @@ class Pilot:
         if stop is None and self._obey(reading, now_ns):
             return None  # torque is on and the goal is where the joints are: no setpoint yet
         self._heed_refusal(reading)
-        if self._disarmed and not reading.fresh:
-            self._arms = self._operator.arms  # what is asked of joints that are away counts not
+        if self._disarmed and stop is not None:
+            self._arms = self._operator.arms  # what is asked while nothing can be seen counts not
         stop = self._why_disarmed or stop or self._operator.lease(now_ns)
         stop = stop or self._check_tracking(reading)
         self._take_chunk(now_ns)

@@ -57,7 +57,7 @@ class Arming:
             self._tell(reason_of(tick))
         self._asked = False
         give_up_ns = time.monotonic_ns() + round(self._within_s * NS_PER_S)
-        while not (self._asked and self._engage(tick, episode)):
+        while not (self._asked and self._engage(episode)):
             if time.monotonic_ns() > give_up_ns:
                 raise RunError(reason_of(tick))
             tick = self._turn()
@@ -70,16 +70,15 @@ class Arming:
             flush=True,
         )
 
-    def _engage(self, tick: Record, episode: int) -> bool:
-        """Have the joints engaged if they can be read; whether they are."""
+    def _engage(self, episode: int) -> bool:
+        """Have the joints engaged; whether they are. The servo forgets it while they are away."""
         self._asked = False
-        if tick["fresh"]:
-            self._supervisor.arm()
-            self._supervisor.command(Mode.HOME, episode)
-            tick = self._await_engaged()
-            if not tick["disarmed"]:
-                return True
-            self._supervisor.command(Mode.IDLE, episode)
+        self._supervisor.arm()
+        self._supervisor.command(Mode.HOME, episode)
+        tick = self._await_engaged()
+        if not tick["disarmed"]:
+            return True
+        self._supervisor.command(Mode.IDLE, episode)
         self._note("not armed", reason_of(tick))
         return False
 

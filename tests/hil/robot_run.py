@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -22,6 +22,7 @@ from edge.commands.bundles import shipped_bundles
 from edge.tracker import encode
 from firmware_bridge.dynamixel.registers import Register
 from firmware_bridge.emulation.chains import viperx_chain
+from firmware_bridge.emulation.dynamixel_servo import DynamixelServo
 from firmware_bridge.emulation.paced_pty import PacedPty
 from tests.contract.emulated_line import EmulatedLine
 from tests.edge_parts import POSE_KEY
@@ -116,8 +117,9 @@ class Arm(EmulatedLine):
     ``torque_seen`` tells whether any servo ever had torque.
     """
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(viperx_chain(), PacedPty(1_000_000, folder / "arm.tty"))
+    def __init__(self, folder: Path, servos: Sequence[DynamixelServo] | None = None) -> None:
+        endpoint = PacedPty(1_000_000, folder / "arm.tty")
+        super().__init__(viperx_chain() if servos is None else servos, endpoint)
         self.pose = CUBE.copy()
         self.torque_seen = False
         self._socket = folder / "pose.socket"
