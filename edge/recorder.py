@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,13 +30,17 @@ TICK_TOPIC, PLAN_TOPIC, EVENT_TOPIC = "/servo/tick", "/planner/plan", "/event"
 
 
 class Recorder:
-    """Appends to one log; use as a context manager, so that the log is closed whole."""
+    """Appends to one log; use as a context manager, so that the log is closed whole.
+
+    A log in which nothing was written goes.
+    """
 
     def __init__(
         self, path: Path, session: Session, tokens: int, chunk_bytes: int = CHUNK_BYTES
     ) -> None:
         """Raises RunError that names the path if it cannot be written."""
         self.path = path
+        self._made_parent = not path.parent.exists()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("xb")
@@ -69,6 +74,15 @@ class Recorder:
     ) -> None:
         self._writer.finish()  # type: ignore[no-untyped-call]
         self._file.close()
+        if not self._sequence:
+            self._discard()
+
+    def _discard(self) -> None:
+        """Leave nothing behind where nothing happened."""
+        self.path.unlink(missing_ok=True)
+        if self._made_parent:
+            with suppress(OSError):  # another run's log is in it by now
+                self.path.parent.rmdir()
 
     def ticks(self, ticks: Records) -> None:
         """Log ticks, in order, and the changes of rung that they brought."""

@@ -73,7 +73,7 @@ def deadline(
     """Measure whether plans keep their deadline under load, beside an oracle with hindsight."""
     from edge.commands.benchmarks.deadline import run
     from edge.commands.bundles import find_bundle
-    from edge.commands.launch import session_directory
+    from edge.commands.session_directory import session_directory
     from edge.robot import load_robot
 
     loaded = load_robot(robot)

@@ -17,7 +17,8 @@ from edge.bundle import Bundle
 from edge.buses import build_bus
 from edge.commands.bundles import find_bundle
 from edge.commands.dry_run_table import print_report
-from edge.commands.launch import plant_records, resolve_ports, session_directory
+from edge.commands.launch import plant_records, resolve_ports
+from edge.commands.session_directory import session_directory
 from edge.engines import build_engine
 from edge.errors import RunError
 from edge.fit import check_fit

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,6 +17,7 @@ from edge.commands.bundles import find_bundle
 from edge.commands.episodes import EpisodeRun, Watcher
 from edge.commands.plant_lines import check_emulation
 from edge.commands.plant_records import PLACE, TRUTH
+from edge.commands.session_directory import session_directory
 from edge.commands.status_file import StatusFile
 from edge.commands.view import LiveView, StatusWatcher
 from edge.cores import assign_cores
@@ -55,7 +54,10 @@ class RunOptions:
 
 
 def launch(robot: Robot, bundle_name: str, options: RunOptions) -> dict[str, Any]:
-    """Run and return the summary. Raises OatEdgeError; whatever was started has ended by then."""
+    """Run and return the summary, of the part before an interruption too.
+
+    Raises OatEdgeError; whatever was started has ended by then.
+    """
     path = find_bundle(bundle_name)
     manifest = load_admitted(path, robot.bundle_policy).manifest
     check_fit(robot, manifest, path)
@@ -86,14 +88,26 @@ def launch(robot: Robot, bundle_name: str, options: RunOptions) -> dict[str, Any
             _base_driver(stack, session, channels),
         )
         stack.enter_context(_armed_by_signal(run))
+        interrupted = _run(supervisor, run, options)
+    facts = {"interrupted": interrupted, "seed": options.seed, "log": str(log)}
+    return run.report.summary() | facts
+
+
+def _run(supervisor: Supervisor, run: EpisodeRun, options: RunOptions) -> bool:
+    """Start, run and end everything; whether somebody interrupted it."""
+    try:
+        supervisor.start()
+        _warn(supervisor)
         try:
-            supervisor.start()
-            _warn(supervisor)
             run.run(options.episodes, options.seconds)
         finally:
             supervisor.stop()
             run.drain()
-    return run.report.summary() | {"seed": options.seed, "log": str(log)}
+    except KeyboardInterrupt:
+        return True
+    finally:
+        supervisor.stop()
+    return False
 
 
 def _base_driver(stack: ExitStack, session: Session, channels: Channels) -> BaseDriver | None:
@@ -153,18 +167,6 @@ def resolve_ports(robot: Robot, directory: Path) -> Robot:
         for key, tracker in robot.trackers.items()
     }
     return robot.model_copy(update={"buses": buses, "trackers": trackers})
-
-
-@contextmanager
-def session_directory() -> Iterator[Path]:
-    """A new directory for a run's files, in memory where the system has such a place."""
-    memory = Path("/dev/shm")
-    base = str(memory) if memory.is_dir() else None
-    directory = Path(tempfile.mkdtemp(prefix="oat-edge-", dir=base))
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _create_session(directory: Path, robot: Robot, path: Path, options: RunOptions) -> Session:

@@ -56,8 +56,6 @@ def main() -> None:
         sys.exit(_fail(str(error), error.exit_code))
     except BridgeError as error:
         sys.exit(_fail(str(error), 1))
-    except KeyboardInterrupt:
-        sys.exit(_fail("interrupted", 130))
 
 
 def _fail(line: str, code: int) -> int:

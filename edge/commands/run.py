@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 DEFAULT_EPISODE_S = 8.0
+INTERRUPTED = 130  # as shells report a process that SIGINT ended
 DEFAULT_ARM_WITHIN_S = 60.0
 
 
@@ -89,7 +90,11 @@ def run(
         status_file=status_file,
         show=not as_json and sys.stdout.isatty(),
     )
-    _report(launch(loaded, bundle or loaded.bundle, options), as_json)
+    summary = launch(loaded, bundle or loaded.bundle, options)
+    _report(summary, as_json)
+    if summary["interrupted"]:
+        print("oat-edge: interrupted", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED)
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from edge.errors import RunError
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
@@ -64,10 +66,8 @@ def train(
         from models.recipes import scaled, shortened
         from models.rivals import RIVALS
     except ImportError as error:
-        console.print(
-            f"train needs the extra 'train': pip install 'oat-edge[train]' ({error.name})"
-        )
-        raise typer.Exit(1) from error
+        need = f"train needs the extra 'train': pip install 'oat-edge[train]' ({error.name})"
+        raise RunError(need) from error
     torch.set_num_threads(threads)
     if policy not in ("oat", *RIVALS):
         raise typer.BadParameter(f"--policy is {policy!r}, allowed are oat, {', '.join(RIVALS)}")
@@ -78,8 +78,7 @@ def train(
         own = scaled(named, compute) if policy == "oat" else named
         chosen = shortened(own, tokenizer_steps, policy_steps)
     except DataError as error:
-        typer.echo(f"train: {error}", err=True)
-        raise typer.Exit(1) from error
+        raise RunError(f"train: {error}") from error
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     chosen = replace(
@@ -95,8 +94,7 @@ def train(
                 _demonstrate(chosen.task, chosen.demonstrations, chosen.seed, data, console)
         training = _train(chosen, policy, compute, data, out, resume, console)
     except ValueError as error:
-        typer.echo(f"train: {error}", err=True)
-        raise typer.Exit(1) from error
+        raise RunError(f"train: {error}") from error
     if "reconstruction_rms_rad" in training:
         errors = {int(k): f"{v:.4f}" for k, v in training["reconstruction_rms_rad"].items()}
         console.print(f"reconstruction error, RMS rad by prefix: {errors}")

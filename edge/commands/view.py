@@ -97,7 +97,7 @@ class LiveView:
 
     def _title(self, report: Report) -> str:
         achieved = "-" if report.rate_hz is None else f"{report.rate_hz:.1f}"
-        return f"oat-edge · {self._robot.name} · {achieved} of {self._robot.servo.rate_hz} Hz"
+        return f"oat-edge · {self._robot.name} · {achieved} of {self._robot.servo.rate_hz:g} Hz"
 
     def _joints(self, tick: Record | None) -> Table:
         table = Table(box=None, header_style="dim")
@@ -148,13 +148,14 @@ def _line(text: str = "", style: str = "") -> Text:
     return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
-def _timing(report: Report) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_row("ticks", f"{report.ticks}", f"late {report.late_ticks}")
-    table.add_row("wake-up", _times(report.recent_late_ns, NS_PER_US, "µs"))
+def _timing(report: Report) -> Group:
+    wake_up = _times(report.recent_late_ns, NS_PER_US, "µs")
     plan = _times(report.recent_plan_ns, NS_PER_MS, "ms")
-    table.add_row("plan", plan, f"late {report.late_plans}")
-    return table
+    return Group(
+        _line(f"ticks    {report.ticks}  late {report.late_ticks}"),
+        _line(f"wake-up  {wake_up}"),
+        _line(f"plan     {plan}  late {report.late_plans}"),
+    )
 
 
 def _times(values_ns: Iterable[int], unit_ns: int, unit: str) -> str:
@@ -162,7 +163,7 @@ def _times(values_ns: Iterable[int], unit_ns: int, unit: str) -> str:
     if not values.size:
         return "-"
     middle, high = np.quantile(values, (0.5, 0.99))
-    return f"p50 {middle:.2f}  p99 {high:.2f} {unit}"
+    return f"p50 {middle:.3g}  p99 {high:.4g} {unit}"
 
 
 def _histogram(report: Report, tokens: int) -> Table:

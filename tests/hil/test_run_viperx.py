@@ -88,14 +88,19 @@ def test_a_killed_planner_leaves_the_servo_on_tail_then_hold_until_another_takes
     assert set(path[path.index("hold", taken_over) :]) & {"full", "prefix"}
 
 
-def test_a_request_to_terminate_stops_the_arm_and_leaves_a_whole_log(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_stops_the_arm_and_leaves_its_figures_and_a_whole_log(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     status_file = tmp_path / "S.json"
-    process = start(tmp_path, "viperx", "--status-file", str(status_file))
+    process = start(tmp_path, "viperx", "--json", "--status-file", str(status_file))
     pids = await_status(status_file, following)["pids"]
-    process.send_signal(signal.SIGTERM)
-    code, _, err = finish(process)
+    process.send_signal(number)
+    code, out, err = finish(process)
     assert code == 130
-    assert "Traceback" not in err
+    assert err.splitlines()[-1] == "oat-edge: interrupted"
+    summary = json.loads(out.splitlines()[-1])
+    assert summary["interrupted"] and summary["plans"] >= 1 and summary["limit_violations"] == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids.values())
     log = read_log(tmp_path / "run.mcap")
     assert log.damage == ""
@@ -172,3 +177,4 @@ def test_a_missing_port_is_named(tmp_path: Path) -> None:
     process = start(tmp_path, str(robot_yaml(tmp_path)), "--engage")
     assert_refused(process, 1, str(tmp_path / "arm.tty"))
     assert not (tmp_path / "arm.tty").exists()
+    assert not (tmp_path / "run.mcap").exists()  # nothing has happened

@@ -78,11 +78,24 @@ def test_every_message_has_the_fields_of_its_schema(tmp_path: Path) -> None:
 def test_the_session_stands_in_the_log(tmp_path: Path) -> None:
     path = tmp_path / "run.mcap"
     session = make_session(tmp_path)
-    with Recorder(path, session, tokens=4):
-        pass
+    with Recorder(path, session, tokens=4) as recorder:
+        recorder.event("episode", "success", 1)
     with path.open("rb") as file:
         (metadata,) = make_reader(file).iter_metadata()
     assert Session.model_validate_json(metadata.metadata["session"]) == session
+
+
+@pytest.mark.parametrize("kept", [(), ("another.mcap",)])
+def test_a_run_that_was_refused_leaves_no_log_and_no_folder(
+    tmp_path: Path, kept: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "runs"
+    with pytest.raises(RunError), Recorder(folder / "run.mcap", make_session(tmp_path), tokens=4):
+        for name in kept:
+            (folder / name).touch()
+        raise RunError("no port")
+    assert folder.exists() == bool(kept)
+    assert not (folder / "run.mcap").exists()
 
 
 def test_a_log_is_never_written_over(tmp_path: Path) -> None:

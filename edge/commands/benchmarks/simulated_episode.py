@@ -22,7 +22,8 @@ from edge.commands.benchmarks.simulated_planner import (
     SimulatedPlanner,
     TaillessPlanner,
 )
-from edge.commands.launch import resolve_ports, session_directory
+from edge.commands.launch import resolve_ports
+from edge.commands.session_directory import session_directory
 from edge.engines import Engine
 from edge.ladder import Mode, Rung
 from edge.latency import LatencyModel, Profile
