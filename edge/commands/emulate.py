@@ -12,11 +12,14 @@ import typer
 
 if TYPE_CHECKING:
     from firmware_bridge.emulation.plant import Plant
-    from firmware_bridge.protocols import Emulation, ProtocolSpec
+    from firmware_bridge.protocols import Emulation, LineOptions, ProtocolSpec
 
 TURN_NS = 100_000_000  # how soon a signal ends the loop
 PLANTS = ("simple", "viperx")
 CAN_INTERFACE = "oatcan"
+ADAPTER = "slcan"
+ADAPTER_QUEUE = 100  # frames
+ADAPTER_TURN_NS = 1_000_000
 
 
 def emulate(
@@ -25,9 +28,11 @@ def emulate(
     ] = "dynamixel",
     joints: Annotated[int, typer.Option(help="Motors on the bus.", min=1, max=252)] = 7,
     link: Annotated[
-        Path | None, typer.Option(help="Serial: symbolic link to make to the port.")
+        Path | None, typer.Option(help="Serial and slcan: symbolic link to make to the port.")
     ] = None,
-    interface: Annotated[str, typer.Option(help="CAN: python-can interface.")] = CAN_INTERFACE,
+    interface: Annotated[
+        str, typer.Option(help="CAN: oatcan, or slcan for a serial adapter in front of it.")
+    ] = CAN_INTERFACE,
     channel: Annotated[str, typer.Option(help="CAN: name of the simulated bus.")] = "oatcan",
     plant: Annotated[str, typer.Option(help="What the motors move: simple or viperx.")] = "simple",
     baud: Annotated[int, typer.Option(help="Serial: speed of the line.", min=9600)] = 1_000_000,
@@ -39,13 +44,18 @@ def emulate(
     known = load_protocols()
     if protocol not in known:
         _usage(f"protocol {protocol!r} is not known (known: {', '.join(known)})")
-    if interface != CAN_INTERFACE:
-        _usage(f"interface {interface!r} cannot be emulated on (known: {CAN_INTERFACE})")
+    if interface not in (CAN_INTERFACE, ADAPTER):
+        known_ones = f"{CAN_INTERFACE}, {ADAPTER}"
+        _usage(f"interface {interface!r} cannot be emulated on (known: {known_ones})")
+    if interface == ADAPTER and not known[protocol].is_can:
+        _usage(f"interface {ADAPTER!r} is for CAN: {protocol} runs on a serial line")
     if plant not in PLANTS:
         _usage(f"plant {plant!r} is not known (known: {', '.join(PLANTS)})")
     line = LineOptions(link, baud, channel)
     try:
         emulation = make_emulation(known[protocol], plant, joints, line)
+        if interface == ADAPTER:
+            emulation = BehindAdapter(emulation, line)
     except ValueError as error:
         _usage(str(error))
     except BridgeError as error:
@@ -60,6 +70,35 @@ def make_emulation(spec: ProtocolSpec, plant: str, joints: int, line: Any) -> Em
 
     body: Plant = FirstOrderPlant(joints) if plant == "simple" else _viperx_plant()
     return spec.make_emulation(body, plant, line)
+
+
+class BehindAdapter:
+    """An ``Emulation`` on CAN that is reached through an emulated serial adapter."""
+
+    def __init__(self, emulation: Emulation, line: LineOptions) -> None:
+        from firmware_bridge.can_bus.client import BusClient, ControllerSettings
+        from firmware_bridge.emulation.slcan_adapter import SlcanAdapter
+
+        self._emulation = emulation
+        client = BusClient(line.channel, ControllerSettings(queue_length=ADAPTER_QUEUE))
+        client.open()
+        self._adapter = SlcanAdapter(client, line.link)
+
+    @property
+    def address(self) -> str:
+        """As a client names it; nothing restarts here when the port is opened."""
+        return f"{ADAPTER}:{self._adapter.path}?sleep_after_open=0"
+
+    def run_until(self, deadline_ns: int) -> None:
+        """Run both in turns until the monotonic time ``deadline_ns``."""
+        while (now_ns := time.monotonic_ns()) < deadline_ns:
+            self._emulation.run_until(min(deadline_ns, now_ns + ADAPTER_TURN_NS))
+            self._adapter.serve()
+
+    def close(self) -> None:
+        """Unplug the adapter, then the devices."""
+        self._adapter.close()
+        self._emulation.close()
 
 
 def _viperx_plant() -> Plant:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import select
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import can
 
 NS_PER_S = 1_000_000_000
+ACKNOWLEDGING = "slcan"
 SEND_TIMEOUT_S = 0.02  # an idle bus takes a full queue of classic frames in 2 ms
 BUS_OFF_FLAG = 0x40  # CAN_ERR_BUSOFF, in an error frame's id
 RESTARTED_FLAG = 0x100
@@ -136,11 +138,21 @@ class PythonCanPort:
                 message = bus.recv(timeout_s)
             except (self._can_error, OSError, ValueError) as error:
                 raise self._fault(error, "is gone") from error
+            if message is None and self._said_something(bus):
+                continue
             if message is None:
                 return None
             if not message.is_error_frame:
                 return _as_frame(message)
             self._take_error(message.arbitration_id)
+
+    def _said_something(self, bus: can.BusABC) -> bool:
+        """Tell silence from the texts with which slcan adapters acknowledge frames, which
+        python-can takes for silence; frames may stand behind them.
+        """
+        if self._arguments["interface"] != ACKNOWLEDGING:
+            return False
+        return bool(select.select((bus.fileno(),), (), (), 0)[0])
 
     def _take_error(self, flags: int) -> None:
         if flags & RESTARTED_FLAG:

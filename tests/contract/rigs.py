@@ -36,11 +36,13 @@ from firmware_bridge.emulation.paced_pty import PacedPty
 from firmware_bridge.emulation.plant import FirstOrderPlant
 from firmware_bridge.emulation.robot import EmulatedRobot
 from firmware_bridge.emulation.serial_robot import EmulatedSerialRobot
+from firmware_bridge.emulation.slcan_adapter import SlcanAdapter
 from firmware_bridge.feetech import FeetechBus, FeetechConfig
 from firmware_bridge.feetech.config import RAD_PER_TICK
 from firmware_bridge.joint_map import JointMap
 from firmware_bridge.moteus import MoteusConfig, moteus_bus
 from firmware_bridge.odrive import ODriveConfig, odrive_bus
+from firmware_bridge.transports.can_address import can_port
 from firmware_bridge.transports.can_port import PythonCanPort
 from firmware_bridge.transports.serial_port import SerialPort
 
@@ -150,6 +152,8 @@ class CanRig:
 
     def bus(self, patience: Patience = PATIENT) -> JointBus:
         data_bitrate = RATES.data if self.fd else None
+        if isinstance(self.channel, SlcanChannel):
+            return self.make(can_port(self.channel.address, RATES.nominal, data_bitrate), patience)
         options = None if self.fd else {"fd": True, "data_bitrate": RATES.data}
         interface = self.channel.interface
         port = PythonCanPort(interface, self.channel.name, RATES.nominal, data_bitrate, options)
@@ -333,6 +337,30 @@ class OnVirtual:
         return type(f"{rig.__name__}OnVirtual", (rig,), members)
 
 
+class SlcanChannel(CanChannel):
+    """A simulated bus with a serial adapter on it, through which the host works."""
+
+    interface = "slcan"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.adapter = SlcanAdapter(self.client(queue_length=100))
+        self._adapter_runner = Runner(self.adapter.run_until, self.adapter.close)
+
+    @property
+    def address(self) -> str:
+        return f"slcan:{self.adapter.path}?sleep_after_open=0"
+
+    def close(self) -> None:
+        self._adapter_runner.stop()
+        super().close()
+
+
+def on_slcan(rig: type[CanRig]) -> type[CanRig]:
+    """Puts a rig's host behind a serial CAN adapter."""
+    return type(f"{rig.__name__}OnSlcan", (rig,), {"make_channel": SlcanChannel})
+
+
 class FeetechRig:
     """A chain of emulated STS servos on a paced pseudo-terminal."""
 
@@ -484,6 +512,8 @@ RIGS = {
     "damiao on virtual": OnVirtual.of(DamiaoRig),
     "moteus on virtual (FD)": OnVirtual.of(MoteusRig),
     "cia402 on virtual": OnVirtual.of(Cia402Rig),
+    "odrive-0.6 on slcan": on_slcan(ODriveRig),
+    "moteus on slcan (FD)": on_slcan(MoteusRig),
 }
 
 

@@ -18,6 +18,7 @@ from firmware_bridge.can_bus.frame import FD_LENGTHS, CanFrame
 from firmware_bridge.cia402.dialect import Cia402Dialect
 from firmware_bridge.damiao.dialect import DamiaoDialect
 from firmware_bridge.devices import DEVICE, HOST
+from firmware_bridge.emulation.slcan_adapter import read_frame, write_frame
 from firmware_bridge.errors import DeviceError
 from firmware_bridge.joint_map import JointMap
 from firmware_bridge.moteus.dialect import MoteusDialect
@@ -123,7 +124,16 @@ def _envelopes(chance: Random) -> None:
             continue
 
 
+def _slcan_lines(chance: Random) -> None:
+    frame = any_frame(chance)
+    line = write_frame(frame)
+    zeros = frame._replace(data=bytes(len(frame.data)))
+    assert read_frame(line) == (zeros if frame.remote else frame)
+    read_frame(line[: chance.randrange(len(line))] + chance.choice("0aFz:\x80") * 3)
+
+
 TARGETS = {
+    "slcan lines": Unchecked(_slcan_lines),
     "odrive answers": _dialect(ODriveDialect(_JOINTS, with_currents=True), 1 << 5),
     "damiao answers": _dialect(DamiaoDialect(_JOINTS, 0x10, [1.0] * 7, [1.0] * 7), 0x11),
     "moteus answers": _dialect(MoteusDialect(_JOINTS, math.inf), 0x100),

@@ -120,3 +120,24 @@ def test_a_broken_protocol_of_somebody_else_warns_and_takes_no_other_down(monkey
     )
     with pytest.warns(UserWarning, match=r"broken cannot be loaded|strange is no ProtocolSpec"):
         assert list(load_protocols()) == ["odrive"]
+
+
+def test_motors_behind_a_serial_can_adapter_are_found_and_driven(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    link = tmp_path / "can.tty"
+    arguments = ("--interface", "slcan", "--channel", "behind", "--link", str(link))
+    with emulated("odrive", "--joints", "2", *arguments) as address:
+        assert address.startswith("slcan:/dev/") and os.path.realpath(link) in address
+        scan = oat_edge("bus", "scan", "odrive", address, "--ids", "0-5", "--json")
+        done = subprocess.run(scan, capture_output=True, text=True, timeout=PATIENCE_S)
+        assert [d["device_id"] for d in json.loads(done.stdout)["devices"]] == [0, 1]
+        bus = PROTOCOLS["odrive"].make_bus(address, JointMap((0, 1)), BusOptions(patience=100))
+        bus.open()
+        bus.enable()
+        bus.disable()
+        bus.close()
+
+
+def test_a_serial_protocol_has_no_can_adapter() -> None:
+    command = oat_edge("emulate", "feetech", "--interface", "slcan")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 2 and "feetech runs on a serial line" in done.stderr
