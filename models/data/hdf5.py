@@ -24,11 +24,8 @@ def read_hdf5(path: Path) -> Recording:
         import h5py
     except ImportError as error:
         raise needs_extra(path, "an HDF5 file", error) from error
-    try:
-        with h5py.File(path, "r") as file:
-            return _read(path, file, h5py)
-    except OSError as error:
-        raise DataError(f"{path}: not readable as HDF5 ({str(error).splitlines()[0]})") from error
+    with h5py.File(path, "r") as file:
+        return _read(path, file, h5py)
 
 
 def _read(path: Path, file: Any, h5py: Any) -> Recording:
@@ -80,7 +77,7 @@ def _observations(path: Path, demo: Any, name: str, h5py: Any) -> tuple[list[str
 
 def _numbers(path: Path, demo: Any, where: str, key: str) -> np.ndarray:
     """A dataset as (T, dim) float32."""
-    if key not in demo:
+    if not hasattr(demo, "keys") or not hasattr(demo.get(key), "dtype"):
         raise DataError(f"{path}: {where}/{key} is missing")
     item = demo[key]
     if item.dtype.kind not in "fiub" or item.ndim not in (1, 2) or len(item) == 0:

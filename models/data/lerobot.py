@@ -47,7 +47,7 @@ def _read_info(path: Path) -> dict[str, Any]:
     file = path / INFO
     try:
         info = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{file}: not a dataset's description ({error})") from error
     for key in ("codebase_version", "fps", "features", "total_frames", "total_episodes"):
         if not isinstance(info, dict) or key not in info:
@@ -55,9 +55,10 @@ def _read_info(path: Path) -> dict[str, Any]:
     version = info["codebase_version"]
     if not str(version).startswith("v3."):
         raise DataError(f"{file}: codebase_version is {version!r}, allowed is v3.x")
-    if not isinstance(info["features"], dict):
-        raise DataError(f"{file}: features is not a mapping")
-    if not isinstance(info["fps"], int | float) or info["fps"] <= 0:
+    features = info["features"]
+    if not isinstance(features, dict) or not all(isinstance(f, dict) for f in features.values()):
+        raise DataError(f"{file}: features is not a mapping of mappings")
+    if not isinstance(info["fps"], int | float) or not 0 < info["fps"] < float("inf"):
         raise DataError(f"{file}: fps is {info['fps']!r}, allowed is a number above 0")
     return info
 
@@ -71,13 +72,19 @@ def _wanted(path: Path, features: Mapping[str, Any]) -> tuple[list[str], tuple[s
         kind, shape = feature.get("dtype"), feature.get("shape")
         if kind in _PICTURES:
             notices.append(f"{key}: {kind} skipped, policies here take no pictures")
-        elif kind not in _NUMBERS or not isinstance(shape, list) or len(shape) != 1:
+        elif kind not in _NUMBERS or not _is_vector(shape):
             notices.append(f"{key}: {kind} of shape {shape} skipped, taken are vectors of numbers")
         else:
             wanted.append(key)
     if ACTION not in wanted:
         raise DataError(f"{path / INFO}: features has no {ACTION!r} that is a vector of numbers")
     return wanted, tuple(notices)
+
+
+def _is_vector(shape: object) -> bool:
+    return (
+        isinstance(shape, list) and len(shape) == 1 and isinstance(shape[0], int) and shape[0] > 0
+    )
 
 
 def _read_table(path: Path, keys: list[str]) -> Any:
@@ -113,7 +120,10 @@ def _column(path: Path, table: Any, key: str, info: Mapping[str, Any]) -> np.nda
     if column.null_count:
         raise DataError(f"{path}: {key!r} has {column.null_count} rows without a value")
     listed = "list" in str(column.type)
-    numbers = np.asarray(column.flatten() if listed else column, np.float32)
+    try:
+        numbers = np.asarray(column.flatten() if listed else column, np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path}: {key!r} is {column.type}, wanted are numbers") from error
     if len(numbers) != dim * len(column):
         raise DataError(f"{path}: {key!r} is not {dim} numbers in every row")
     return numbers.reshape(-1, dim)

@@ -44,8 +44,8 @@ class Recording:
                     f"{self.source}: {key!r} is {column.shape}, expected is ({self.steps}, dim)"
                 )
         starts = self.episode_start
-        rising = len(starts) > 0 and starts[0] == 0 and bool((np.diff(starts) > 0).all())
-        if not rising or starts[-1] >= self.steps:
+        listed = starts.ndim == 1 and len(starts) > 0 and starts.dtype.kind in "iu"
+        if not listed or starts[0] != 0 or (np.diff(starts) <= 0).any() or starts[-1] >= self.steps:
             raise DataError(f"{self.source}: episodes must each have a step, from the first on")
 
     @property

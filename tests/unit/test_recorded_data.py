@@ -304,7 +304,7 @@ def test_a_damaged_hdf5_is_one_clear_line(message: str, tmp_path: Path) -> None:
 def test_bytes_that_are_no_hdf5_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "demos.hdf5"
     path.write_bytes(b"nothing of the kind")
-    with pytest.raises(DataError, match=r"demos.hdf5: not readable as HDF5"):
+    with pytest.raises(DataError, match=r"demos.hdf5: not readable"):
         read_recording(path)
 
 
@@ -321,7 +321,7 @@ ZARR_DAMAGE: dict[str, Callable[[Path], object]] = {
     r"'observation.state' is \(149, 3\), expected is \(150, dim\)": lambda p: put(
         open_buffer(p, "a"), "data/state", np.zeros((149, 3))
     ),
-    r"not readable as a Zarr replay buffer": lambda p: (p / ".zgroup").write_text("{"),
+    r"buffer.zarr: not readable": lambda p: (p / ".zgroup").write_text("{"),
 }
 
 
@@ -383,6 +383,32 @@ def test_our_own_file_is_refused_by_what_it_lacks(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="episodes must each have a step"):
         wrong = np.array([0, 150])
         read_recording(write_npz(tmp_path / "start.npz", columns(), episode_start=wrong))
+
+
+def test_rows_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    data = columns() | {"action": np.full((STEPS, 3), "x")}
+    with pytest.raises(DataError, match=r"'action' is <U1 \(150, 3\), wanted are rows of numbers"):
+        read_recording(write_npz(tmp_path / "text.npz", data))
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_however_a_file_is_damaged_it_is_data_or_one_line(name: str, tmp_path: Path) -> None:
+    whole = WRITERS[name](tmp_path / name, columns())
+    files = [whole] if whole.is_file() else sorted(f for f in whole.rglob("*") if f.is_file())
+    rng = np.random.default_rng(7)
+    for number in range(40):
+        file = files[int(rng.integers(len(files)))]
+        before = file.read_bytes()
+        damaged = bytearray(before)
+        for place in rng.integers(len(before), size=3):
+            damaged[place] = rng.integers(256)
+        file.write_bytes(bytes(damaged[: None if number % 4 else rng.integers(len(before))]))
+        try:
+            inspect(read_recording(whole), 32)
+        except DataError as error:
+            assert "\n" not in str(error)
+        file.write_bytes(before)
+    assert read_recording(whole).steps == STEPS
 
 
 def test_what_is_not_there_or_unknown_is_refused(tmp_path: Path) -> None:
