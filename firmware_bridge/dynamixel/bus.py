@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from firmware_bridge.messages import JointState, SafeSetpoint
 from firmware_bridge.transports import Transport
 
 BITS_PER_BYTE = 10  # start, 8 data, stop
+REBOOT_NS = 100_000_000  # a servo that was silent for so long may have rebooted meanwhile
 QUIET_NS = 300_000  # a line silent this long carries no late answer any more
 
 
@@ -27,7 +29,8 @@ class DynamixelBus:
     Torque is left alone except by ``enable`` and ``disable``. Targets beyond a servo's own position
     limits are clipped to them: the servo would silently ignore such a goal. When this side has been
     silent for so long that the servos' watchdog may have tripped, ``write_setpoints`` asks them and
-    raises ``DeviceError``; ``enable`` starts again from the measured position.
+    raises ``DeviceError``; ``enable`` starts again from the measured position. ``read_state`` does
+    so, too, once a servo that had been silent answers without torque: it rebooted.
     """
 
     def __init__(self, transport: Transport, config: DynamixelConfig) -> None:
@@ -48,6 +51,8 @@ class DynamixelBus:
         self._sent_ns = 0
         self._setpoints_through_ns = 0  # when the last setpoints have left the wire
         self._line_is_clean = True
+        self._silent: set[int] = set()  # servos that have not answered since
+        self._silent_since_ns = 0
         self._enabled = False
 
     def open(self) -> None:
@@ -71,10 +76,24 @@ class DynamixelBus:
         missing = self._collector.missing()
         self._line_is_clean = not missing
         if missing:
+            self._note_silence(missing, start_ns)
             ids = ", ".join(map(str, missing))
             raise BusTimeout(f"no answer from servo {ids} within the read budget")
         self._raise_alerts()
+        if self._silent:
+            self._welcome_back(start_ns)
         return self._state(stamp_ns)
+
+    def _note_silence(self, missing: Sequence[int], now_ns: int) -> None:
+        if not self._silent:
+            self._silent_since_ns = now_ns
+        self._silent.update(missing)
+
+    def _welcome_back(self, now_ns: int) -> None:
+        """Raise ``DeviceError`` if a servo that was silent for long has lost its torque."""
+        silent, self._silent = sorted(self._silent), set()
+        if self._enabled and now_ns - self._silent_since_ns > REBOOT_NS:
+            self._setup.raise_if_limp(silent)
 
     def _drain(self, deadline_ns: int) -> None:
         """Let a late answer to an earlier question pass by; it would look like this one's."""
@@ -126,6 +145,7 @@ class DynamixelBus:
         """Goal = measured position, then watchdog and torque on; see ``JointBus.enable``."""
         self._setup.enable()
         self._enabled = True
+        self._silent.clear()
         self._sent_ns = time.monotonic_ns()
 
     def disable(self) -> None:

@@ -348,6 +348,44 @@ def test_a_silent_host_trips_the_watchdog_and_must_enable_again(
     bus.close()
 
 
+def silent_for_long(bus: DynamixelBus) -> None:
+    end = time.monotonic() + 0.2
+    while time.monotonic() < end:
+        with pytest.raises(BusTimeout):
+            bus.read_state()
+
+
+def test_a_servo_that_rebooted_while_it_was_silent_is_a_device_error_until_enabled(
+    line: EmulatedLine, fast: bool
+) -> None:
+    bus = make_bus(line, fast, HASTY)
+    bus.open()
+    bus.enable()
+    line.bus.absent.add(6)
+    silent_for_long(bus)
+    line.servo(6).table[Register.TORQUE_ENABLE] = 0
+    line.bus.absent.clear()
+    with pytest.raises(DeviceError, match=r"servo 6 was silent and has no torque: it rebooted"):
+        read_patiently(bus)
+    bus.enable()
+    assert read_patiently(bus).position_rad.shape == (JOINTS,)
+    assert all(torque(line))
+    bus.close()
+
+
+def test_a_servo_that_was_silent_and_kept_its_torque_goes_on(
+    line: EmulatedLine, fast: bool
+) -> None:
+    bus = make_bus(line, fast, HASTY)
+    bus.open()
+    bus.enable()
+    line.bus.absent.add(6)
+    silent_for_long(bus)
+    line.bus.absent.clear()
+    assert read_patiently(bus).position_rad.shape == (JOINTS,)
+    bus.close()
+
+
 def test_a_pulled_cable_is_a_port_error_and_a_new_cable_works(tmp_path, fast: bool) -> None:  # type: ignore[no-untyped-def]
     link = tmp_path / "ttyDXL"
     config = replace(PATIENT, fast_sync=fast)
