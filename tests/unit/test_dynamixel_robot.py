@@ -44,13 +44,13 @@ def test_physics_keeps_step_with_the_clock(endpoint: PacedPty) -> None:
 
 def test_physics_lets_lost_time_go(endpoint: PacedPty) -> None:
     robot = EmulatedRobot(FirstOrderPlant(2), plain_chain(2), endpoint)
-    robot._catch_up(robot._next_step_ns + MAX_LAG_NS + 1)
+    robot.catch_up(robot._next_step_ns + MAX_LAG_NS + 1)
     assert (robot.slips, robot.slipped_ns, robot.steps) == (1, MAX_LAG_NS + 1, 1)
 
 
 def test_physics_catches_up_with_a_short_delay(endpoint: PacedPty) -> None:
     robot = EmulatedRobot(FirstOrderPlant(2), plain_chain(2), endpoint)
-    robot._catch_up(robot._next_step_ns + MAX_LAG_NS)
+    robot.catch_up(robot._next_step_ns + MAX_LAG_NS)
     assert (robot.slips, robot.steps) == (0, 51)
 
 
@@ -93,7 +93,7 @@ def test_a_servo_without_torque_moves_nothing(endpoint: PacedPty) -> None:
     robot = EmulatedRobot(plant, chain, endpoint)
     for servo in chain:
         servo.write(Register.GOAL_POSITION, (3000).to_bytes(4, "little"))
-    robot._catch_up(robot._next_step_ns + 50 * MS)
+    robot.catch_up(robot._next_step_ns + 50 * MS)
     assert not plant.position_rad.any()
 
 
@@ -103,7 +103,7 @@ def test_holding_starts_in_the_present_pose(endpoint: PacedPty) -> None:
     robot = EmulatedRobot(plant, chain, endpoint)
     robot.hold()
     before = plant.position_rad.copy()
-    robot._catch_up(robot._next_step_ns + 50 * MS)
+    robot.catch_up(robot._next_step_ns + 50 * MS)
     assert all(servo.has_torque for servo in chain)
     np.testing.assert_allclose(plant.position_rad, before, atol=1e-3)
 
@@ -184,7 +184,7 @@ def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
             ["canopen"],
             2,
             "protocol 'canopen' is not known (known: cia402, damiao, "
-            "dynamixel, feetech, moteus, odrive)\n",
+            "dynamixel, feetech, moteus, oatlink, oatlink_fd, odrive)\n",
         ),
         (
             ["dynamixel", "--plant", "moon"],
