@@ -28,6 +28,7 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Show shapes, rate, ranges and episode lengths, and what is odd: NaN, jumps, gaps, …"""
+    from edge.errors import RunError
     from models.data.errors import DataError
     from models.data.formats import read_recording
     from models.data.inspection import inspect as look_at
@@ -35,8 +36,7 @@ def inspect(
     try:
         found = look_at(read_recording(path), horizon)
     except DataError as error:
-        typer.echo(f"data inspect: {error}", err=True)
-        raise typer.Exit(1) from error
+        raise RunError(f"data inspect: {error}") from error
     if as_json:
         print(json.dumps(found))
         return

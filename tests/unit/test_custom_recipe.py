@@ -69,11 +69,11 @@ def test_a_named_recipe_refuses_data_without_its_features(tmp_path: Path) -> Non
     data = write_lerobot(tmp_path / "set", columns())
     result = oat("viperx-lift", "--data", data, "--out", tmp_path / "out")
     assert result.exit_code == 1
-    assert "no 'observation.environment_state'; it has action" in result.output
+    assert "no 'observation.environment_state'; it has action" in str(result.exception)
 
 
 def test_custom_needs_data_and_readable_data(tmp_path: Path) -> None:
     result = oat("custom", "--out", tmp_path / "out")
     assert result.exit_code == 2 and "'custom' needs --data" in result.output
     result = oat("custom", "--data", tmp_path / "gone", "--out", tmp_path / "out")
-    assert result.exit_code == 1 and "gone: no such file" in result.output
+    assert result.exit_code == 1 and "gone: no such file" in str(result.exception)

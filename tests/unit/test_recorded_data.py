@@ -51,7 +51,7 @@ if not ZARR_3:
 
 def oat(*arguments: object) -> tuple[int, str]:
     result = CliRunner().invoke(data_app, [str(argument) for argument in arguments])
-    return result.exit_code, result.output
+    return result.exit_code, result.output + str(result.exception or "")
 
 
 def recording(data: dict[str, np.ndarray], **more: object) -> Recording:

@@ -78,7 +78,7 @@ def test_an_unknown_recipe_is_a_usage_error_that_names_the_known() -> None:
 def test_a_missing_file_is_a_failure_that_names_it(tmp_path: Path) -> None:
     training = oat("train", "viperx-lift", "--data", tmp_path / "no.npz", "--out", tmp_path / "o")
     assert training.exit_code == 1
-    assert "no.npz" in training.output
+    assert "no.npz" in str(training.exception)
     exporting = oat("export", tmp_path / "nowhere", "--out", tmp_path / "b")
     assert exporting.exit_code == 1
     assert "nowhere" in exporting.output
