@@ -23,11 +23,6 @@ class Field:
     low: int | None = None
     high: int | None = None
 
-    @property
-    def writable(self) -> bool:
-        """Tell whether the host may write it."""
-        return self.low is not None
-
 
 FIELDS: dict[Register, Field] = {
     Register.MODEL_NUMBER: Field(XM540_W270),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from firmware_bridge.bus import JointBus
 from firmware_bridge.can_bus.bit_time import INTERMISSION_BITS, BitRates, frame_bits
@@ -89,16 +90,49 @@ def _fd(can_id: int, length: int) -> CanFrame:
     return CanFrame(can_id, TYPICAL[:length], can_id > 0x7FF, fd=True, switch_rate=True)
 
 
-def _odrive_bus(address: str, joints: JointMap, options: BusOptions) -> JointBus:
+Makers = tuple[Any, Callable[[CanTransport, Any], JointBus]]  # a configuration, and its bus
+
+
+def _bus(
+    load: Callable[[], Makers], fd: bool, watchdog_ms: int, reply_us: int, budget_us: int
+) -> Callable[[str, JointMap, BusOptions], JointBus]:
+    """``make_bus`` of a protocol, whose configuration has these settings like all others."""
+
+    def make(address: str, joints: JointMap, options: BusOptions) -> JointBus:
+        make_config, make_joint_bus = load()
+        config = make_config(
+            joints,
+            watchdog_ms=watchdog_ms if options.watchdog_ms is None else options.watchdog_ms,
+            reply_timeout_us=reply_us * options.patience,
+            read_budget_us=options.read_budget_us or budget_us * options.patience,
+        )
+        return make_joint_bus(can_port(address, options, fd), config)
+
+    return make
+
+
+def _odrive() -> Makers:
     from firmware_bridge.odrive import ODriveConfig, odrive_bus
 
-    config = ODriveConfig(
-        joints,
-        watchdog_ms=options.watchdog_ms or 0,
-        reply_timeout_us=4000 * options.patience,
-        read_budget_us=options.read_budget_us or 9000 * options.patience,
-    )
-    return odrive_bus(can_port(address, options, fd=False), config)
+    return ODriveConfig, odrive_bus
+
+
+def _damiao() -> Makers:
+    from firmware_bridge.damiao import DamiaoConfig, damiao_bus
+
+    return DamiaoConfig, damiao_bus
+
+
+def _moteus() -> Makers:
+    from firmware_bridge.moteus import MoteusConfig, moteus_bus
+
+    return MoteusConfig, moteus_bus
+
+
+def _cia402() -> Makers:
+    from firmware_bridge.cia402 import Cia402Config, cia402_bus
+
+    return Cia402Config, cia402_bus
 
 
 def _odrive_axis(joint: int) -> CanMotor:
@@ -107,52 +141,16 @@ def _odrive_axis(joint: int) -> CanMotor:
     return ODriveAxis(joint, joint)
 
 
-def _damiao_bus(address: str, joints: JointMap, options: BusOptions) -> JointBus:
-    from firmware_bridge.damiao import DamiaoConfig, damiao_bus
-
-    config = DamiaoConfig(
-        joints,
-        watchdog_ms=options.watchdog_ms or 0,
-        reply_timeout_us=4000 * options.patience,
-        read_budget_us=options.read_budget_us or 9000 * options.patience,
-    )
-    return damiao_bus(can_port(address, options, fd=False), config)
-
-
 def _damiao_motor(joint: int) -> CanMotor:
     from firmware_bridge.emulation.damiao_motor import DamiaoMotor
 
     return DamiaoMotor(joint, joint + 1)
 
 
-def _moteus_bus(address: str, joints: JointMap, options: BusOptions) -> JointBus:
-    from firmware_bridge.moteus import MoteusConfig, moteus_bus
-
-    config = MoteusConfig(
-        joints,
-        watchdog_ms=100 if options.watchdog_ms is None else options.watchdog_ms,
-        reply_timeout_us=2000 * options.patience,
-        read_budget_us=options.read_budget_us or 5000 * options.patience,
-    )
-    return moteus_bus(can_port(address, options, fd=True), config)
-
-
 def _moteus_servo(joint: int) -> CanMotor:
     from firmware_bridge.emulation.moteus_servo import MoteusServo
 
     return MoteusServo(joint, joint + 1)
-
-
-def _cia402_bus(address: str, joints: JointMap, options: BusOptions) -> JointBus:
-    from firmware_bridge.cia402 import Cia402Config, cia402_bus
-
-    config = Cia402Config(
-        joints,
-        watchdog_ms=100 if options.watchdog_ms is None else options.watchdog_ms,
-        reply_timeout_us=4000 * options.patience,
-        read_budget_us=options.read_budget_us or 9000 * options.patience,
-    )
-    return cia402_bus(can_port(address, options, fd=False), config)
 
 
 def _cia402_drive(joint: int) -> CanMotor:
@@ -170,7 +168,7 @@ ODRIVE = ProtocolSpec(
     limits="velocity and current limits in the axis",
     first_id=0,
     wire_us=_wire_us([_classic(0x0C, 8), _classic(0x09, 8, remote=True), _classic(0x09, 8)]),
-    make_bus=_odrive_bus,
+    make_bus=_bus(_odrive, fd=False, watchdog_ms=0, reply_us=4000, budget_us=9000),
     make_emulation=_emulation(_odrive_axis),
     features=frozenset({"gear_ratios", "takes_velocity"}),
     toolbox=toolboxes.odrive,
@@ -184,7 +182,7 @@ DAMIAO = ProtocolSpec(
     limits="ranges of position, velocity and torque in the motor",
     first_id=1,
     wire_us=_wire_us([_classic(0x01, 8), _classic(0x11, 8)]),
-    make_bus=_damiao_bus,
+    make_bus=_bus(_damiao, fd=False, watchdog_ms=0, reply_us=4000, budget_us=9000),
     make_emulation=_emulation(_damiao_motor),
     features=frozenset({"gear_ratios"}),
     toolbox=toolboxes.damiao,
@@ -198,7 +196,7 @@ MOTEUS = ProtocolSpec(
     limits="position bounds in the servo",
     first_id=1,
     wire_us=_wire_us([_fd(0x8001, 24), _fd(0x100, 20)]),
-    make_bus=_moteus_bus,
+    make_bus=_bus(_moteus, fd=True, watchdog_ms=100, reply_us=2000, budget_us=5000),
     make_emulation=_emulation(_moteus_servo),
     features=frozenset({"gear_ratios"}),
     toolbox=toolboxes.moteus,
@@ -212,7 +210,7 @@ CIA402 = ProtocolSpec(
     limits="software limits in the drive",
     first_id=1,
     wire_us=_wire_us([_classic(0x201, 6), _classic(0x181, 8)], [CanFrame(0x80)]),
-    make_bus=_cia402_bus,
+    make_bus=_bus(_cia402, fd=False, watchdog_ms=100, reply_us=4000, budget_us=9000),
     make_emulation=_emulation(_cia402_drive),
     features=frozenset({"gear_ratios"}),
     toolbox=toolboxes.cia402,
