@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ViperXTask:
+class ViperXTask(ABC):
     """What the ViperX's tasks share; joint arrays are (7,) in rad."""
 
     name: str
@@ -37,21 +38,21 @@ class ViperXTask:
     joint_names: tuple[str, ...] = JOINT_NAMES
     home_rad: np.ndarray = field(default_factory=HOME_RAD.copy)
 
+    @abstractmethod
     def make_plant(self) -> Any:
         """A new simulated arm, table and scene. Needs the extra `sim`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def make_success(self) -> Any:
         """A new predicate for one episode."""
-        raise NotImplementedError
 
+    @abstractmethod
     def make_expert(self, kinematics: Kinematics, mode: int, rng: np.random.Generator) -> Expert:
         """An expert of a random style that approaches in one of the two modes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_done(self, plant: Any) -> bool:
         """Whether the task is done at this moment, however short it has been."""
-        raise NotImplementedError
 
     def observe(self, plant: ViperXPlant, command_rad: np.ndarray) -> dict[str, np.ndarray]:
         """One step of every feature, float32, while the arm is commanded `command_rad`."""
