@@ -12,7 +12,7 @@ from edge.engines.coarse_table import with_coarse_table
 from edge.latency import LatencyModel, Profile
 from edge.planner import Planner
 from edge.process import is_orphaned, make_real_time, ready
-from edge.profiles import ProfileKey, find_profile
+from edge.profiles import ProfileKey, StoredProfile, find_profile
 from edge.profiling import measure
 from edge.rates import NS_PER_MS
 from edge.records import Channels
@@ -34,9 +34,9 @@ def run(session: Session) -> None:
     engine = with_coarse_table(build_engine(loaded, name, settings.precision), loaded.manifest)
     make_real_time(session, "planner", settings)
     channels = Channels.open(session, loaded.manifest)
-    watch = watch_throttling()
-    key = ProfileKey.here(loaded.digest, name, settings.precision)
-    model = LatencyModel(_profile(key, loaded.manifest, engine, settings.miss_target))
+    stored = find_profile(ProfileKey.here(loaded.digest, name, settings.precision))
+    watch = watch_throttling(stored.clocks if stored is not None else None)
+    model = LatencyModel(_profile(stored, loaded.manifest, engine, settings.miss_target))
     planner = Planner(engine, loaded.manifest, channels, model, session.max_prefix)
     bell = Bell(session.file("bell"))
     poll = select.poll()
@@ -56,9 +56,10 @@ def run(session: Session) -> None:
             planner.slow_down(throttle)
 
 
-def _profile(key: ProfileKey, manifest: Manifest, engine: Engine, miss_target: float) -> Profile:
+def _profile(
+    stored: StoredProfile | None, manifest: Manifest, engine: Engine, miss_target: float
+) -> Profile:
     """The device's stored profile; where there is none, a short one measured now."""
-    stored = find_profile(key)
     samples = measure(engine, manifest, START_PLANS if stored is None else WARMING_PLANS)
     return (stored or samples).profile(miss_target)
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edge.errors import UsageError
 from edge.latency import Int64Array, Profile, Samples
 from edge.system_files import SystemFiles
+from edge.throttling import Clocks
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 0.9999)
 
@@ -58,6 +59,7 @@ class StoredProfile(BaseModel):
     """Quantiles of every stage, ns, in the order of ``quantiles``.
 
     ``finish_ns[i]``: token i and a decode after it; ``decode_ns[k]``: a decode of k tokens.
+    ``clocks``: what the device allowed its clocks then; None in a profile of before that was kept.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -69,10 +71,11 @@ class StoredProfile(BaseModel):
     token_ns: tuple[tuple[int, ...], ...]
     finish_ns: tuple[tuple[int, ...], ...]
     decode_ns: dict[int, tuple[int, ...]]
+    clocks: Clocks | None = None
 
     @staticmethod
-    def of(key: ProfileKey, samples: Samples) -> StoredProfile:
-        """The quantiles of measured samples."""
+    def of(key: ProfileKey, samples: Samples, clocks: Clocks | None = None) -> StoredProfile:
+        """The quantiles of samples, measured with these clocks."""
         finish_ns = samples.token_ns + samples.decode_ns[:, None]
         return StoredProfile(
             key=key,
@@ -85,6 +88,7 @@ class StoredProfile(BaseModel):
                 int(prefix): _quantiles(samples.decode_ns[samples.prefix == prefix])
                 for prefix in np.unique(samples.prefix)
             },
+            clocks=clocks,
         )
 
     def profile(self, miss_target: float) -> Profile:

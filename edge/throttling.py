@@ -160,6 +160,6 @@ class ThrottleWatch:
         return throttle
 
 
-def watch_throttling(files: SystemFiles | None = None) -> ThrottleWatch:
-    """The watch on this device, its present state being the reference."""
-    return ThrottleWatch(ClockReader(files or SystemFiles()))
+def watch_throttling(reference: Clocks | None = None) -> ThrottleWatch:
+    """The watch on this device; the reference is its present state if left out."""
+    return ThrottleWatch(ClockReader(SystemFiles()), reference)

@@ -40,14 +40,16 @@ def latency(
     from edge.profiling import measure
     from edge.realtime import configure
     from edge.robot import RealTime
+    from edge.throttling import watch_throttling
 
     loaded = bundles.load(find_bundle(bundle))
     configure(RealTime(priority=priority))
     rows = []
     for name in [precision] if precision else sorted(loaded.manifest.graphs):
+        clocks = watch_throttling().reference
         samples = measure(build_engine(loaded, engine, name), loaded.manifest, plans)
         key = ProfileKey.here(loaded.digest, engine, name)
-        stored = StoredProfile.of(key, samples)
+        stored = StoredProfile.of(key, samples, clocks)
         rows.append({"path": str(stored.save())} | stored.model_dump())
     if as_json:
         print(json.dumps({"profiles": rows}))
