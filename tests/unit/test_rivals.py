@@ -27,6 +27,7 @@ from models.rivals.checkpoint import Rival
 from models.rivals.diffusion import DiffusionConfig, DiffusionPolicy, signal_shares
 from models.rivals.recipes import BATCH_SHARE
 from models.rivals.training import train_rival
+from models.tasks import get_task
 from models.token_agent import TokenAgent, checkpoint_agent
 from models.tokenizers import PrefixError
 from models.training import Progress, Schedule, within
@@ -280,3 +281,24 @@ def test_the_command_trains_a_rival_and_refuses_what_is_none(tmp_path: Path) -> 
     assert "juggler" in refused.output and "diffusion" in refused.output
     steps = CliRunner().invoke(app, [*asked, "--policy", "mlp", "--policy-steps", "3"])
     assert steps.exit_code == 2
+
+
+SHIPPED = sorted(Path(checkpoints.__file__).parents[1].glob("checkpoints/viperx-lift-*"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_every_shipped_checkpoint_plans_within_what_the_arm_was_shown(path: Path) -> None:
+    rng = np.random.default_rng(0)
+    home = get_task("viperx-lift").home_rad.astype(np.float32)
+    cube = np.array([0.32, 0.0, 0.02, 0.924, 0.0, 0.0, 0.383], np.float32)
+    features = {"state": home, "environment_state": cube, "command": home}
+    observation = {f"observation.{key}": np.stack([value] * 2) for key, value in features.items()}
+    if path.name == "viperx-lift-small":
+        agent = checkpoint_agent(oat_checkpoints.load(path))
+    else:
+        rival = checkpoints.load(path)
+        assert path.name == f"viperx-lift-{rival.kind}"
+        agent = rival.agent()
+    actions = agent.plan(observation, None, rng).actions
+    assert actions.shape == (32, 7)
+    assert np.abs(actions - home).max() < 1.6
