@@ -121,7 +121,9 @@ class LiveView:
 def print_summary(summary: dict[str, Any]) -> None:
     """The figures of a finished run, as a table on standard output."""
     table = Table(title="run", show_header=False, box=None, padding=(0, 2))
-    for key, value in summary.items():
+    buses = {f"bus {name}": figures for name, figures in summary.get("buses", {}).items()}
+    rows = {key: value for key, value in summary.items() if key != "buses"} | buses
+    for key, value in rows.items():
         shown = (
             ", ".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else value
         )
