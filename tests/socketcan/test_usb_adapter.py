@@ -11,7 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from firmware_bridge.errors import PortError
+from edge.returning_bus import BusAwayError, ReturningBus
+from firmware_bridge.errors import BridgeError, PortError
+from firmware_bridge.messages import SafeSetpoint
 from firmware_bridge.transports.serial_port import SerialPort
 from tests.socketcan import hardware
 from tests.socketcan.rigs import DynamixelOnUsb
@@ -70,6 +72,33 @@ def test_a_pulled_adapter_is_an_error_and_is_found_again_under_another_name(
     assert position_rad.shape == START.shape
     bus.close()
     os.close(squatter)
+
+
+def test_the_loop_gets_its_bus_back_when_the_adapter_is_plugged_in_again(
+    rig: DynamixelOnUsb,
+) -> None:
+    bus = ReturningBus(rig.bus())
+    bus.open()
+    bus.enable()
+    hardware.pull_adapter()
+    with pytest.raises(BusAwayError, match="is gone"):
+        bus.read_state()
+    hardware.plug_adapter()
+    hardware.wait_for(lambda: answers(bus), "the bus to come back")
+    with pytest.raises(BusAwayError):
+        bus.write_setpoints(SafeSetpoint(time.monotonic_ns(), START))
+    assert all(rig.torque())
+    bus.enable()
+    np.testing.assert_allclose(rig.plant.position_rad, START, atol=2 * rig.resolution_rad)
+    bus.close()
+
+
+def answers(bus: ReturningBus) -> bool:
+    try:
+        bus.read_state()
+    except BridgeError:
+        return False
+    return True
 
 
 def test_a_cable_that_loses_bytes_costs_readings_and_not_the_port(rig: DynamixelOnUsb) -> None:
