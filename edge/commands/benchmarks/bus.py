@@ -2,12 +2,13 @@
 
 A cycle is one ``write_setpoints`` and one ``read_state``. The wire limit is the time that its bits
 take on the line; the emulated line is paced to it. ``codec_us`` is a cycle with the line's answers
-replayed from memory: what our own code costs.
+replayed from memory and the devices at a standstill: what our own code costs.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -57,7 +58,7 @@ def _row(spec: ProtocolSpec, joints: int, cycles: int) -> dict[str, Any]:
         return tapes[-1]
 
     ids = tuple(range(spec.first_id, spec.first_id + joints))
-    with _emulated(spec, joints) as address:
+    with _emulated(spec, joints) as (address, devices):
         options = BusOptions(watchdog_ms=0, patience=PATIENCE, wrap=wrap)
         bus = spec.make_bus(address, JointMap(ids), options)
         bus.open()
@@ -65,7 +66,8 @@ def _row(spec: ProtocolSpec, joints: int, cycles: int) -> dict[str, Any]:
         still = _hold(bus.read_state().position_rad)
         live_us, lost = _time_cycles(bus, still, cycles)
         tapes[0].replays = True
-        codec_us, _ = _time_cycles(bus, still, cycles)
+        with _paused(devices):
+            codec_us, _ = _time_cycles(bus, still, cycles)
         tapes[0].replays = False
         bus.disable()
         bus.close()
@@ -112,8 +114,18 @@ def _time_cycles(bus: JointBus, still: SafeSetpoint, cycles: int) -> tuple[list[
 
 
 @contextmanager
-def _emulated(spec: ProtocolSpec, joints: int) -> Iterator[str]:
-    """The protocol's devices in a process of their own; yields what to connect to."""
+def _paused(process: subprocess.Popen[str]) -> Iterator[None]:
+    """The emulated devices stand still: their physics must not slow down what is measured."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def _emulated(spec: ProtocolSpec, joints: int) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The protocol's devices in a process of their own; yields what to connect to, and that."""
     with tempfile.TemporaryDirectory(prefix="oat-bench-") as directory:
         link = str(Path(directory) / "tty")
         channel = f"bench-{os.getpid()}"
@@ -125,7 +137,7 @@ def _emulated(spec: ProtocolSpec, joints: int) -> Iterator[str]:
                 address = process.stdout.readline().strip() if process.stdout else ""
                 if not address:
                     raise RunError(f"the emulated {spec.name} devices did not start")
-                yield address
+                yield address, process
             finally:
                 process.terminate()
                 process.wait(START_TIMEOUT_S)
