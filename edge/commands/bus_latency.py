@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from edge.commands.bus_ports import (
@@ -90,6 +89,8 @@ def measure(tools: DeviceTools, ids: Sequence[int], trips: int) -> list[Trips]:
 
 
 def _row(one: Trips) -> dict[str, Any]:
+    import numpy as np
+
     row: dict[str, Any] = {"id": one.device_id, "n": len(one.taken_us), "lost": one.lost}
     for name, share in (("p50_us", 0.5), ("p99_us", 0.99), ("max_us", 1.0)):
         row[name] = round(float(np.quantile(one.taken_us, share)), 1) if one.taken_us else None
@@ -98,6 +99,8 @@ def _row(one: Trips) -> dict[str, Any]:
 
 def _histogram(measured: Sequence[Trips]) -> dict[str, Any]:
     """Counts of all trips, in bins that grow by the same factor; the last takes what is beyond."""
+    import numpy as np
+
     taken = np.array([us for one in measured for us in one.taken_us])
     if not taken.size:
         return {"histogram": []}

@@ -1,4 +1,7 @@
-"""The lines of the simulated plant: what is emulated on each bus of a robot."""
+"""The lines of the simulated plant: what is emulated on each bus of a robot.
+
+Whoever only checks a robot, or has no wheels, is not made to wait for what emulates them.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,10 @@ from typing import TYPE_CHECKING, Any
 from edge.errors import UsageError
 from edge.robot import Robot
 from edge.robot_buses import Bus
-from firmware_bridge.can_bus.bit_time import BitRates
-from firmware_bridge.emulation.hosted_can import HostedCan
-from firmware_bridge.emulation.motor import MotorPlant
-from firmware_bridge.emulation.odrive_axis import ODriveAxis
-from firmware_bridge.emulation.paced_pty import PacedPty
-from firmware_bridge.emulation.robot import EmulatedRobot
-from firmware_bridge.emulation.shared_line import SharedPty
-from models.tasks import get_task
 
 if TYPE_CHECKING:
+    from firmware_bridge.emulation.paced_pty import PacedPty
+    from firmware_bridge.emulation.robot import EmulatedRobot
     from models.tasks.viperx.mobile_plant import MobileViperXPlant
 
 ARM_PROTOCOLS = ("dynamixel", "oatlink")
@@ -53,6 +50,8 @@ def check_emulation(robot: Robot) -> None:
 def make_plant(robot: Robot) -> Any:
     """The physics of a robot's task; on a base, away from its dock, where the robot has wheels."""
     if not robot.velocity_joints:
+        from models.tasks import get_task
+
         return get_task(robot.plant or "").make_plant()
     from models.tasks.viperx.mobile_plant import MobileViperXPlant
 
@@ -61,6 +60,9 @@ def make_plant(robot: Robot) -> Any:
 
 def make_arm_line(robot: Robot) -> PacedPty:
     """The arm's serial line; other buses can be served beside it if the robot has any."""
+    from firmware_bridge.emulation.paced_pty import PacedPty
+    from firmware_bridge.emulation.shared_line import SharedPty
+
     bus = arm_bus(robot)
     link = Path(bus.port) if bus.protocol == "dynamixel" else None
     return SharedPty(bus.baud, link) if robot.velocity_joints else PacedPty(bus.baud, link)
@@ -68,9 +70,19 @@ def make_arm_line(robot: Robot) -> PacedPty:
 
 def serve_wheels(robot: Robot, plant: MobileViperXPlant, arm: EmulatedRobot) -> None:
     """Put the wheels' axes on their CAN bus, beside the arm's line. Raises PortError."""
-    joints = robot.velocity_joints
-    line = arm.endpoint
-    if not joints or not isinstance(line, SharedPty):
+    if robot.velocity_joints:
+        _serve_wheels(robot, plant, arm)
+
+
+def _serve_wheels(robot: Robot, plant: MobileViperXPlant, arm: EmulatedRobot) -> None:
+    from firmware_bridge.can_bus.bit_time import BitRates
+    from firmware_bridge.emulation.hosted_can import HostedCan
+    from firmware_bridge.emulation.motor import MotorPlant
+    from firmware_bridge.emulation.odrive_axis import ODriveAxis
+    from firmware_bridge.emulation.shared_line import SharedPty
+
+    joints, line = robot.velocity_joints, arm.endpoint
+    if not isinstance(line, SharedPty):
         return
     bus = robot.buses[joints[0].bus]
     axes = [

@@ -96,6 +96,20 @@ def test_a_process_imports_nothing_that_is_not_its_own(name: str) -> None:
     assert loaded.isdisjoint(FORBIDDEN[name])
 
 
+@pytest.mark.parametrize("name", [*FORBIDDEN, "supervisor"])
+def test_a_start_with_one_dynamixel_bus_does_not_wait_for_other_protocols(name: str) -> None:
+    if name == "plant":
+        require("mujoco")
+    module = BODIES.get(name, "edge.commands.launch")
+    code = f"import edge.process, {module}, sys; print(*sys.modules)"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=60, check=True
+    )
+    loaded = ended.stdout.decode().split()
+    slow = ("firmware_bridge.oatlink.", "firmware_bridge.can_bus.broker", "firmware_bridge.odrive")
+    assert not [found for found in loaded if found.startswith(slow)]
+
+
 def test_the_console_starts_without_what_only_some_verbs_need() -> None:
     code = "import edge.commands.main, sys; print(*sys.modules)"
     ended = subprocess.run(
