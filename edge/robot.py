@@ -169,9 +169,9 @@ def load_robot(
     """The robot of a built-in name or of a robot.yaml.
 
     ``ports`` replaces ports by the names of buses, ``sockets`` those of trackers by their features,
-    ``planner`` the planner's settings, ``bus`` those of every bus, ``calibration`` the file of
-    measured joints; ``uncalibrated`` leaves the file that robot.yaml names aside, for who is about
-    to make it. Raises ConfigError that names the file, the key, its value and what is allowed.
+    ``planner`` the planner's settings, ``bus`` those of a robot's only bus, ``calibration`` the
+    file of measured joints; ``uncalibrated`` leaves the one that robot.yaml names aside, for who is
+    about to make it. Raises ConfigError with the file, the key, its value and what is allowed.
     """
     path, text, folder = _find(name_or_path)
     data = parse_mapping(text, path)
@@ -183,6 +183,10 @@ def load_robot(
     _replace(data, path, "buses", "port", ports or {})
     _replace(data, path, "trackers", "socket", sockets or {})
     data["planner"] = data.get("planner", {}) | (planner or {})
+    if bus and len(data["buses"]) > 1:
+        wanted = ", ".join(f"{key}={value}" for key, value in bus.items())
+        have = ", ".join(data["buses"])
+        raise ConfigError(f"{wanted}: {path} has several buses ({have}); change them there")
     data["buses"] = {name: part | (bus or {}) for name, part in data["buses"].items()}
     for part in data["buses"].values():
         if part.get("key_file") is not None:

@@ -112,6 +112,11 @@ def test_a_base_is_made_of_the_joints_that_take_velocities() -> None:
         assert words in str(error.value)
 
 
+def test_another_protocol_is_not_put_on_both_buses() -> None:
+    with pytest.raises(ConfigError, match=r"protocol=oatlink: .* has several buses .arm, base."):
+        load_robot("mobile-viperx", bus={"protocol": "oatlink"})
+
+
 def test_the_built_in_mobile_robot_has_two_buses_and_a_base() -> None:
     robot = load_robot("mobile-viperx")
     assert {name: bus.protocol for name, bus in robot.buses.items()} == {
