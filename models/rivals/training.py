@@ -6,7 +6,6 @@ recipe's own; fitting bins and byte pairs costs no matrix product and is not cou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,7 +16,6 @@ from models.dataset import Windows
 from models.objectives import (
     LatentReconstruction,
     NextToken,
-    Reconstruction,
     reconstruction_error_rad,
     spread,
 )
@@ -35,30 +33,15 @@ from models.policy import OATPolicy
 from models.recipes import Recipe
 from models.rivals import checkpoint as checkpoints
 from models.rivals import recipes
+from models.rivals.budget import Budget, recipe_budget, reconstruction_settings
 from models.rivals.checkpoint import TOKENIZERS, Rival
 from models.rivals.diffusion import DiffusionPolicy
 from models.rivals.mlp import ChunkMlp
 from models.rivals.objectives import Denoising, Regression
-from models.tokenizer import OATTokenizer
 from models.tokenizers.binning import BinningTokenizer
 from models.tokenizers.fast import fit_fast
 from models.tokenizers.latent import LatentTokenizer
-from models.tokenizers.ordered import OrderedTokens
 from models.training import Objective, Schedule, Trainer, within
-
-_COUNTED_WINDOWS = 512
-
-
-@dataclass(frozen=True)
-class Budget:
-    """Operations for a tokenizer and for a policy."""
-
-    tokenizer: float
-    policy: float
-
-    @property
-    def total(self) -> float:
-        return self.tokenizer + self.policy
 
 
 class Workshop:
@@ -123,7 +106,7 @@ class Workshop:
         tokenizer = LatentTokenizer(recipes.latent_config(self.recipe, self.kind))
         tokenizer.normalizer.fit(_commanded(self.training))
         objective = LatentReconstruction(
-            *_reconstruction(self.recipe, self.training, self.validation)
+            *reconstruction_settings(self.recipe, self.training, self.validation)
         )
         schedule = self.recipe.tokenizer_schedule
         self.train("tokenizer", tokenizer, objective, schedule, self.budget.tokenizer)
@@ -175,31 +158,6 @@ def train_rival(
     rival = Rival(kind, network, tokenizer, recipe_facts(recipe) | {"training": training})
     checkpoints.save(out, rival)
     return checkpoints.load(out)
-
-
-def recipe_budget(recipe: Recipe, training: Windows, validation: Windows) -> Budget:
-    """What the recipe's own two trainings cost, in operations."""
-    few = spread(training, _COUNTED_WINDOWS)
-    with torch.random.fork_rng(devices=[]):
-        tokenizer = OATTokenizer(recipe.tokenizer)
-        first = Reconstruction(*_reconstruction(recipe, few, validation))
-        policy = OATPolicy(recipe.policy)
-        second = NextToken(few, few, OrderedTokens(tokenizer), recipe.observation_noise)
-        return Budget(
-            _cost(tokenizer, first, recipe.tokenizer_schedule),
-            _cost(policy, second, recipe.policy_schedule),
-        )
-
-
-def _cost(model: nn.Module, objective: Objective, schedule: Schedule) -> float:
-    return step_operations(model, objective, schedule.batch_size) * schedule.steps
-
-
-def _reconstruction(
-    recipe: Recipe, training: Windows, validation: Windows
-) -> tuple[Windows, Windows, tuple[float, ...], float, float]:
-    weights, early, noise = recipe.joint_weights, recipe.early_weight, recipe.command_noise
-    return training, validation, weights, early, noise
 
 
 def _commanded(training: Windows) -> torch.Tensor:

@@ -1,0 +1,57 @@
+"""The compute of a task's OAT recipe, which its rivals may spend too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from models.compute import step_operations
+from models.dataset import Windows
+from models.objectives import NextToken, Reconstruction, spread
+from models.policy import OATPolicy
+from models.recipes import Recipe
+from models.tokenizer import OATTokenizer
+from models.tokenizers.ordered import OrderedTokens
+from models.training import Objective, Schedule
+
+_COUNTED_WINDOWS = 512
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Operations for a tokenizer and for a policy."""
+
+    tokenizer: float
+    policy: float
+
+    @property
+    def total(self) -> float:
+        return self.tokenizer + self.policy
+
+
+def recipe_budget(recipe: Recipe, training: Windows, validation: Windows) -> Budget:
+    """What the recipe's own two trainings cost, in operations."""
+    few = spread(training, _COUNTED_WINDOWS)
+    with torch.random.fork_rng(devices=[]):
+        tokenizer = OATTokenizer(recipe.tokenizer)
+        first = Reconstruction(*reconstruction_settings(recipe, few, validation))
+        policy = OATPolicy(recipe.policy)
+        second = NextToken(few, few, OrderedTokens(tokenizer), recipe.observation_noise)
+        return Budget(
+            _cost(tokenizer, first, recipe.tokenizer_schedule),
+            _cost(policy, second, recipe.policy_schedule),
+        )
+
+
+def _cost(model: nn.Module, objective: Objective, schedule: Schedule) -> float:
+    return step_operations(model, objective, schedule.batch_size) * schedule.steps
+
+
+def reconstruction_settings(
+    recipe: Recipe, training: Windows, validation: Windows
+) -> tuple[Windows, Windows, tuple[float, ...], float, float]:
+    """The arguments of ``models.objectives.Reconstruction``, as the recipe has them."""
+    weights, early, noise = recipe.joint_weights, recipe.early_weight, recipe.command_noise
+    return training, validation, weights, early, noise
