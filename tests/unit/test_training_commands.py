@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,8 @@ from models.recipes import get_recipe
 app = typer.Typer()
 app.command()(train)
 app.command()(export)
+
+ROOT = Path(__file__).parents[2]
 
 
 def oat(*arguments: object) -> Result:
@@ -83,3 +87,15 @@ def test_a_missing_file_is_a_failure_that_names_it(tmp_path: Path) -> None:
     assert exporting.exit_code == 1
     assert "nowhere" in exporting.output
     assert not list(tmp_path.iterdir())
+
+
+def test_without_torch_training_says_what_to_install_on_standard_error() -> None:
+    wall = "import sys; sys.modules['torch'] = None; "
+    code = f"{wall}sys.argv = ['oat-edge', 'train', 'viperx-lift']; "
+    code += "from edge.commands.main import main; main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("oat-edge: train needs the extra 'train': pip install")
