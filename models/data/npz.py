@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import is_zipfile
 
 import numpy as np
 
@@ -14,6 +15,8 @@ _REQUIRED = (ACTION, "mask", "episode_start", COMMAND)
 
 def read_npz(path: Path) -> Recording:
     """Read a demonstrations file. Raises DataError naming what is missing or malformed."""
+    if not is_zipfile(path):
+        raise DataError(f"{path}: not a readable .npz")
     with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
         arrays = {key: file[key] for key in file.files}
     for key in _REQUIRED:
