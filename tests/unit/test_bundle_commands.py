@@ -229,7 +229,9 @@ def test_differences_are_named_by_field_graph_file_and_figure(bundle: Path, tmp_
     assert "execution_horizon" in run("diff", bundle, other, "--exit-code", code=1)
 
 
-@pytest.mark.parametrize(("version", "advice"), [(3, "update oat-edge"), (1, "export the checkpoint again")])
+@pytest.mark.parametrize(
+    ("version", "advice"), [(3, "update oat-edge"), (1, "export the checkpoint again")]
+)
 def test_another_format_is_refused_with_both_versions_whatever_else_is_in_it(
     bundle: Path, version: int, advice: str
 ) -> None:

@@ -133,7 +133,7 @@ def test_the_policy_generates_the_tokens_of_the_checkpoint(
 
 
 def test_the_manifest_says_what_was_imported(tmp_path: Path) -> None:
-    t_file, p_file, tokenizer, _ = make_pair(tmp_path)
+    t_file, p_file, _, _ = make_pair(tmp_path)
     facts = ImportFacts(
         "arm",
         rate_hz=20.0,
