@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import select
 import time
+from functools import partial
 
 from edge.bundle import Manifest
 from edge.engines import Engine, build_engine, resolve
 from edge.engines.coarse_table import with_coarse_table
 from edge.latency import LatencyModel, Profile
 from edge.planner import Planner
-from edge.process import is_orphaned, make_real_time, ready
+from edge.process import busy, is_orphaned, make_real_time, ready
 from edge.profiles import ProfileKey, StoredProfile, find_profile
 from edge.profiling import measure
 from edge.rates import NS_PER_MS
@@ -31,7 +32,8 @@ def run(session: Session) -> None:
     settings = session.robot.planner
     loaded = load_admitted(session.bundle, session.robot.bundle_policy)
     name = resolve(loaded, settings.engine, settings.precision)
-    engine = with_coarse_table(build_engine(loaded, name, settings.precision), loaded.manifest)
+    engine = build_engine(loaded, name, settings.precision, partial(busy, session, "planner"))
+    engine = with_coarse_table(engine, loaded.manifest)
     make_real_time(session, "planner", settings)
     channels = Channels.open(session, loaded.manifest)
     stored = find_profile(ProfileKey.here(loaded.digest, name, settings.precision))

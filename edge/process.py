@@ -61,6 +61,11 @@ def ready(session: Session, name: str) -> None:
     session.file(f"{name}.ready").touch()
 
 
+def busy(session: Session, name: str) -> None:
+    """Tell the supervisor that this process is not ready yet, and at work."""
+    session.file(f"{name}.busy").touch()
+
+
 def _failed(session: Session, name: str, line: str) -> int:
     temporary = Path(f"{session.file(name)}.failing")
     temporary.write_text(line, encoding="utf-8")

@@ -43,6 +43,12 @@ class Child:
         return self.pid is not None and self._session.file(f"{self.name}.ready").exists()
 
     @property
+    def busy_ns(self) -> int:
+        """When it last said that it is at work though not ready, file time; 0 if it did not."""
+        file = self._session.file(f"{self.name}.busy")
+        return file.stat().st_mtime_ns if file.exists() else 0
+
+    @property
     def failure(self) -> str:
         """The line it died of, or how it ended; empty while it runs."""
         if self._process is None or self._process.poll() is None:
@@ -60,7 +66,7 @@ class Child:
 
     def start(self) -> None:
         """Start it, its errors going to ``NAME.log``."""
-        for suffix in ("ready", "failure"):
+        for suffix in ("ready", "busy", "failure"):
             self._session.file(f"{self.name}.{suffix}").unlink(missing_ok=True)
         with self._session.file(f"{self.name}.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -179,10 +185,13 @@ class Supervisor:
             child.stop()
 
     def _await(self, child: Child) -> None:
-        give_up_ns = time.monotonic_ns() + START_TIMEOUT_NS
+        """Wait until it is ready; one that says it is at work may take as long as it says so."""
+        busy_ns, give_up_ns = child.busy_ns, time.monotonic_ns() + START_TIMEOUT_NS
         while not child.ready:
             if child.failure:
                 raise RunError(child.failure)
+            if child.busy_ns != busy_ns:
+                busy_ns, give_up_ns = child.busy_ns, time.monotonic_ns() + START_TIMEOUT_NS
             if time.monotonic_ns() > give_up_ns:
                 raise RunError(f"{child.name} is not ready after {START_TIMEOUT_NS // NS_PER_S} s")
             self.renew()

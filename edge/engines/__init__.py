@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -69,10 +69,13 @@ def resolve(bundle: Bundle, name: str, precision: str) -> str:
     return choice.name
 
 
-def build_engine(bundle: Bundle, name: str, precision: str) -> Engine:
+def build_engine(
+    bundle: Bundle, name: str, precision: str, busy: Callable[[], None] | None = None
+) -> Engine:
     """The named engine on a bundle. Raises EngineError or BundleError that says what is missing.
 
-    No engine stands in for another; only ``auto`` chooses.
+    No engine stands in for another; only ``auto`` chooses. ``busy`` is called time and again while
+    TensorRT builds what its cache lacks, which may take minutes.
     """
     name = resolve(bundle, name, precision)
     if name in ("ort", "ort-cuda"):
@@ -86,5 +89,5 @@ def build_engine(bundle: Bundle, name: str, precision: str) -> Engine:
     if name in ("tensorrt", "tensorrt-rtx"):
         from edge.engines.trt.engine import build_tensorrt_engine
 
-        return build_tensorrt_engine(bundle, precision, name)
+        return build_tensorrt_engine(bundle, precision, name, busy)
     raise EngineError(f"no engine {name!r}; there are {', '.join(ENGINES)}")

@@ -11,9 +11,13 @@ import pytest
 
 from edge import process
 from edge.commands.status_file import StatusFile
-from edge.errors import EngineError, UsageError
+from edge.errors import EngineError, RunError, UsageError
 from edge.process import BODIES, main
+from edge.rates import START_TIMEOUT_NS
+from edge.records import CONTROL
 from edge.session import Session
+from edge.shared_memory import Mailbox
+from edge.supervisor import Child, Supervisor
 from firmware_bridge.errors import PortError
 from tests.edge_parts import make_robot
 from tests.needs import require
@@ -147,3 +151,47 @@ def test_a_status_file_is_never_read_in_part(tmp_path: Path) -> None:
 def test_a_status_file_in_no_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--status-file .*nowhere"):
         StatusFile(tmp_path / "nowhere" / "S.json")
+
+
+class SlowChild:
+    """Is ready at the thirtieth look; until then it says that it is at work, or does not."""
+
+    name = "planner"
+    failure = ""
+
+    def __init__(self, says_so: bool) -> None:
+        self._says_so = says_so
+        self._looks = 0
+
+    @property
+    def ready(self) -> bool:
+        self._looks += 1
+        return self._looks >= 30
+
+    @property
+    def busy_ns(self) -> int:
+        return self._looks if self._says_so else 0
+
+
+def test_who_is_at_work_is_waited_for_and_who_is_silent_is_not(
+    monkeypatch: pytest.MonkeyPatch, session: Session
+) -> None:
+    control = Mailbox(session.file("control"), CONTROL, create=True)
+    supervisor = Supervisor(session, control, emulated=False)
+    now_ns = [0]
+
+    def sleep(_seconds: float) -> None:
+        now_ns[0] += START_TIMEOUT_NS // 10
+
+    monkeypatch.setattr("edge.supervisor.time.monotonic_ns", lambda: now_ns[0])
+    monkeypatch.setattr("edge.supervisor.time.sleep", sleep)
+    supervisor._await(SlowChild(says_so=True))  # type: ignore[arg-type]
+    with pytest.raises(RunError, match="planner is not ready after 20 s"):
+        supervisor._await(SlowChild(says_so=False))  # type: ignore[arg-type]
+
+
+def test_a_busy_child_is_seen_by_the_time_of_its_file(session: Session) -> None:
+    child = Child(session, "planner")
+    assert child.busy_ns == 0
+    process.busy(session, "planner")
+    assert child.busy_ns > 0

@@ -28,14 +28,17 @@ from edge.shared_memory import Record
 TOKEN_BYTES = 8  # int64
 
 
-def build_tensorrt_engine(bundle: Bundle, precision: str, flavour: str) -> TensorRTEngine:
+def build_tensorrt_engine(
+    bundle: Bundle, precision: str, flavour: str, busy: Callable[[], None] | None = None
+) -> TensorRTEngine:
     """An engine on this machine's GPU; plans that the cache lacks are built first.
 
     Raises EngineError that says what is missing: the library, a GPU, PyCUDA.
     """
     backend = load_backend(flavour)
     device = CudaDevice()
-    plans = bundle_plans(bundle, precision, backend, BuildOptions())
+    progress = None if busy is None else lambda *_: busy()
+    plans = bundle_plans(bundle, precision, backend, BuildOptions(), progress=progress)
     programs = {
         graph: TensorRTProgram(backend, item.plan.content, graph) for graph, item in plans.items()
     }
