@@ -49,6 +49,15 @@ def policy_bundle() -> str:
     return named or "viperx-lift"
 
 
+# What a shell starts in the background ignores interrupts, and so would all that it starts.
+ENTRY = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from edge.commands.main import main
+main()
+"""
+
+
 def start(
     folder: Path, *arguments: str, without_torch: bool = False, policy: str | None = None
 ) -> subprocess.Popen[str]:
@@ -59,8 +68,7 @@ def start(
         wall.mkdir()
         (wall / "sitecustomize.py").write_text(NO_TORCH, encoding="utf-8")
         environment["PYTHONPATH"] = str(wall)
-    entry = "from edge.commands.main import main; main()"
-    command = [sys.executable, "-c", entry, "run", *arguments, "--log", str(folder / "run.mcap")]
+    command = [sys.executable, "-c", ENTRY, "run", *arguments, "--log", str(folder / "run.mcap")]
     command += ["--bundle", policy or policy_bundle()]
     return subprocess.Popen(
         command,
