@@ -3,7 +3,7 @@
     manifest.json           what ``edge.manifest`` describes, with the SHA-256 of every other file
     manifest.sha256         the manifest's own, as ``sha256sum`` writes it
     manifest.sig            who made it, if somebody signed: see ``edge.signature``
-    fp32/prefill.onnx       observation              → keys and values of the conditioning memory
+    fp32/prefill.onnx       observation              → first token, KV, the observation's KV
     fp32/step.onnx          last token, position, KV → next token, KV
     fp32/decode.onnx        tokens, prefix length    → the executed actions of the chunk
     fp32/decode_full.onnx   the same                 → all actions of the chunk

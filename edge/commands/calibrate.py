@@ -35,7 +35,7 @@ def latency(
     """Measure how long each stage of a plan takes here; the planner uses it from then on."""
     from edge import bundle as bundles
     from edge.commands.bundles import find_bundle
-    from edge.engines import build_engine
+    from edge.engines import build_engine, resolve
     from edge.profiles import ProfileKey, StoredProfile
     from edge.profiling import measure
     from edge.realtime import configure
@@ -47,8 +47,9 @@ def latency(
     rows = []
     for name in [precision] if precision else sorted(loaded.manifest.graphs):
         clocks = watch_throttling().reference
-        samples = measure(build_engine(loaded, engine, name), loaded.manifest, plans)
-        key = ProfileKey.here(loaded.digest, engine, name)
+        chosen = resolve(loaded, engine, name)
+        samples = measure(build_engine(loaded, chosen, name), loaded.manifest, plans)
+        key = ProfileKey.here(loaded.digest, chosen, name)
         stored = StoredProfile.of(key, samples, clocks)
         rows.append({"path": str(stored.save())} | stored.model_dump())
     if as_json:

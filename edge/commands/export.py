@@ -67,7 +67,7 @@ def export(
                 calibration=method,
                 progress=status.update,
             )
-    except (ValueError, FileExistsError) as error:
+    except (ValueError, OSError) as error:
         typer.echo(f"export: {error}", err=True)
         raise typer.Exit(1) from error
     console.print(_table(parity))

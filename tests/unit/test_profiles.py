@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edge.engines import resolve
 from edge.latency import Samples
 from edge.profiles import ProfileKey, StoredProfile, find_profile
 from edge.throttling import ClockReader, Clocks, ThrottleWatch, Zone
+from tests.needs import require
 from tests.unit.test_throttling import CAP, SystemFiles, put
 
 KEY = ProfileKey(device="board", power_mode="MAXN", bundle="ab", engine="ort", precision="int8")
@@ -72,3 +76,17 @@ def test_a_start_on_a_throttled_board_is_judged_by_the_clocks_of_the_profile(
     throttle = ThrottleWatch(reader, found.clocks).poll(1)
     assert throttle is not None and throttle.factor == pytest.approx(2.0)
     assert "capped at 50%" in throttle.reason
+
+
+def test_a_profile_of_the_engine_auto_is_stored_where_the_planner_looks(tmp_path: Path) -> None:
+    require("torch")
+    from tests.bundles import tiny_bundle
+
+    loaded = tiny_bundle(tmp_path)
+    entry = "from edge.commands.main import main; main()"
+    command = [sys.executable, "-c", entry, "calibrate", "latency", str(loaded.path)]
+    options = ["--engine", "auto", "--precision", "fp32", "--n", "100", "--json"]
+    subprocess.run([*command, *options], check=True, capture_output=True, timeout=120)
+    name = resolve(loaded, "auto", "fp32")
+    assert name != "auto"
+    assert find_profile(ProfileKey.here(loaded.digest, name, "fp32")) is not None

@@ -113,3 +113,14 @@ def test_options_that_make_no_sense_are_refused(
     )
     assert result.exit_code == code
     assert words in " ".join(result.stderr.split())
+
+
+def test_a_place_that_cannot_be_written_is_one_line(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    out = tmp_path / "file" / "bundle"
+    arguments = ["export", str(checkpoint), "--out", str(out), "--precisions", "fp32"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1
+    assert str(tmp_path / "file") in result.stderr
+    assert "Traceback" not in result.stderr
+    assert isinstance(result.exception, SystemExit)
