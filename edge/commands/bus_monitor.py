@@ -26,13 +26,13 @@ from edge.commands.bus_ports import (
     opened,
 )
 from edge.errors import UsageError
+from edge.rates import NS_PER_S
 
 if TYPE_CHECKING:
     from firmware_bridge.devices import Decoded
 
 MOST_IDS = 256
 TURN_NS = 100_000_000  # how soon a signal ends the loop
-NS_PER_S = 1_000_000_000
 Timed = tuple[int, "Decoded"]
 
 

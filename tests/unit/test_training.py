@@ -14,15 +14,10 @@ from models import checkpoint as checkpoints
 from models.dataset import load_windows, make_windows, split_by_episode
 from models.generation import act
 from models.pipeline import train_recipe
-from models.policy import PolicyConfig
-from models.recipes import Feature, Recipe, get_recipe, shortened
+from models.recipes import get_recipe, shortened
 from models.training import Progress, Schedule, Trainer, learning_rate
-from tests.unit.tiny_models import FEATURES, demonstrations, tiny_checkpoint, tiny_tokenizer
-
-SCHEDULE = Schedule(
-    steps=12, batch_size=8, learning_rate=1e-2, weight_decay=0.1, warmup_steps=3, validate_every=4,
-    checkpoint_every=4,
-)  # fmt: skip
+from tests.unit.tiny_models import FEATURES, demonstrations, tiny_checkpoint
+from tests.unit.tiny_rivals import SCHEDULE, recipe
 
 
 class Line:
@@ -160,28 +155,12 @@ def test_a_malformed_demonstrations_file_is_refused_by_name(tmp_path: Path) -> N
         make_windows(arrays, list(FEATURES), 2, 4)
 
 
-def tiny_recipe() -> Recipe:
-    names = Feature(("a", "b", "c"), "rad")
-    return replace(
-        get_recipe("viperx-lift"),
-        name="tiny",
-        features=dict.fromkeys(FEATURES, names),
-        action=names,
-        tokenizer=tiny_tokenizer().config,
-        policy=PolicyConfig(FEATURES, codebook_size=60, num_tokens=4, dim=16, layers=1, heads=2),
-        tokenizer_schedule=SCHEDULE,
-        policy_schedule=SCHEDULE,
-        joint_weights=(1.0, 1.0, 1.0),
-        held_out=0.3,
-    )
-
-
 def test_a_recipe_trains_from_a_file_to_a_checkpoint_that_acts(tmp_path: Path) -> None:
     data = tmp_path / "demonstrations.npz"
     np.savez(data, **demonstrations())
     seen: list[str] = []
     trained = train_recipe(
-        tiny_recipe(), data, tmp_path / "out", report=lambda stage, _: seen.append(stage)
+        recipe(), data, tmp_path / "out", report=lambda stage, _: seen.append(stage)
     )
     assert seen == ["tokenizer"] * 12 + ["policy"] * 12
     assert set(trained.facts["training"]["reconstruction_rms_rad"]) == {"1", "2", "4"}
@@ -200,10 +179,10 @@ def test_a_recipe_interrupted_in_either_stage_resumes_to_the_same_bits(
 
     data = tmp_path / "demonstrations.npz"
     np.savez(data, **demonstrations())
-    whole = train_recipe(tiny_recipe(), data, tmp_path / "whole")
+    whole = train_recipe(recipe(), data, tmp_path / "whole")
     with pytest.raises(InterruptedTrainingError):
-        train_recipe(tiny_recipe(), data, tmp_path / "cut", report=interrupt)
-    resumed = train_recipe(tiny_recipe(), data, tmp_path / "cut", resume=True)
+        train_recipe(recipe(), data, tmp_path / "cut", report=interrupt)
+    resumed = train_recipe(recipe(), data, tmp_path / "cut", resume=True)
     assert all(map(torch.equal, weights(whole.tokenizer), weights(resumed.tokenizer)))
     assert all(map(torch.equal, weights(whole.policy), weights(resumed.policy)))
     assert whole.facts == resumed.facts

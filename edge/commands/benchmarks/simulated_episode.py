@@ -168,6 +168,4 @@ class Stage:
             step_ns = period_ns(manifest.action.rate_hz)
             budget_ns = session.robot.planner.budget_us * NS_PER_US
             planner.keep = manifest.action.execution_horizon + -(-budget_ns // step_ns)
-        return SimulatedPlanner(
-            planner, device.engine, channels, chunks, clock, manifest, self._tick_ns
-        )
+        return SimulatedPlanner(planner, channels, chunks, clock, self._tick_ns)

@@ -96,19 +96,15 @@ class SimulatedPlanner:
     def __init__(
         self,
         planner: Planner,
-        engine: Engine,
         channels: Channels,
         chunks: DelayedMailbox,
         clock: DeviceClock,
-        manifest: Manifest,
         tick_ns: int,
     ) -> None:
         self._planner = planner
-        self._engine = engine
         self._requests = channels.request
         self._chunks = chunks
         self._clock = clock
-        self._tokens = manifest.tokenizer.tokens
         self._tick_ns = tick_ns
         self._free_ns = 0
 
@@ -119,7 +115,7 @@ class SimulatedPlanner:
     def work(self, now_ns: int) -> None:
         """Begin on a request in this tick, if there is one and the planner is free before it ends.
 
-        The engine has run such a plan just before, as it has after a rehearsal.
+        The engine has run such a plan just before, as it has after warming up.
         """
         if self._free_ns >= now_ns + self._tick_ns:
             return
