@@ -70,10 +70,45 @@ def _viperx(name: str, scene: tuple[str, ...], demonstrations: int = 800) -> Rec
     )
 
 
+_SO101_JOINTS = (
+    "shoulder_pan",
+    "shoulder_lift",
+    "elbow_flex",
+    "wrist_flex",
+    "wrist_roll",
+    "gripper",
+)
+
+
+def _so101(name: str, scene: tuple[str, ...]) -> Recipe:
+    """A task of the SO-101: smaller models than the ViperX's, its demonstrations vary less."""
+    features = {
+        "observation.state": Feature(_SO101_JOINTS, "rad"),
+        "observation.environment_state": Feature(scene, "m, unit quaternion"),
+        "observation.command": Feature(_SO101_JOINTS, "rad"),
+    }
+    return Recipe(
+        name=name,
+        task=name,
+        features=features,
+        action=Feature(_SO101_JOINTS, "rad"),
+        tokenizer=TokenizerConfig(action_dim=len(_SO101_JOINTS)),
+        policy=PolicyConfig(
+            features={key: len(f.names) for key, f in features.items()}, dim=96, layers=3, heads=3
+        ),
+        tokenizer_schedule=Schedule(steps=5_000, batch_size=64, learning_rate=2e-3),
+        policy_schedule=Schedule(
+            steps=5_000, batch_size=128, learning_rate=1e-3, weight_decay=0.05
+        ),
+        joint_weights=(2.0, 2.0, 2.0, 1.5, 0.5, 0.6),
+    )
+
+
 RECIPES = {
     "viperx-lift": _viperx("viperx-lift", _CUBE),
     "viperx-pick-place": _viperx("viperx-pick-place", (*_CUBE, "tray_x", "tray_y"), 1200),
     "viperx-stack": _viperx("viperx-stack", (*_CUBE, *_LOWER_CUBE), 1200),
+    "so101-lift": _so101("so101-lift", _CUBE),
 }
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from models.tasks.metaworld.names import PREFIX as METAWORLD
 from models.tasks.metaworld.task import MetaWorldTask
+from models.tasks.so101.task import SO101Lift
 from models.tasks.viperx.task import ViperXLift, ViperXPickPlace, ViperXStack
 
 __all__ = ["TASK_NAMES", "Plant", "Success", "Task", "get_task"]
@@ -68,6 +69,7 @@ _TASKS = {
     "viperx-lift": ViperXLift,
     "viperx-pick-place": ViperXPickPlace,
     "viperx-stack": ViperXStack,
+    "so101-lift": SO101Lift,
 }
 TASK_NAMES = tuple(_TASKS)
 """Those of the robots that `oat-edge run` knows."""

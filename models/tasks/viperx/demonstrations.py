@@ -10,12 +10,12 @@ from models.tasks.seeds import training_rng
 from models.tasks.viperx.episode import Recorder
 
 if TYPE_CHECKING:
-    from models.tasks.viperx.task import ViperXTask
+    from models.tasks.arm_task import ArmTask
 
 _MAX_ATTEMPTS = 20
 
 
-def generate(task: ViperXTask, n: int, seed: int, workers: int = 1) -> Demonstrations:
+def generate(task: ArmTask, n: int, seed: int, workers: int = 1) -> Demonstrations:
     """Record n successful demonstrations of a task; the same (n, seed) gives the same data.
 
     Raises ValueError for n or workers below 1, RuntimeError if the expert keeps failing.
@@ -23,7 +23,7 @@ def generate(task: ViperXTask, n: int, seed: int, workers: int = 1) -> Demonstra
     return record_all(partial(_record, task=task, seed=seed), n, workers)
 
 
-def _record(index: int, task: ViperXTask, seed: int) -> tuple[Episode, int]:
+def _record(index: int, task: ArmTask, seed: int) -> tuple[Episode, int]:
     """Episode `index` of a seed and how many attempts it took."""
     for attempt in range(_MAX_ATTEMPTS):
         episode = Recorder(task, training_rng(seed, index, attempt)).record()

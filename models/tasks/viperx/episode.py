@@ -11,17 +11,14 @@ from models.tasks.demonstrations import Episode
 from models.tasks.noise import OrnsteinUhlenbeck
 from models.tasks.viperx.expert import MODES, Plan, minimum_jerk, shortest_steps
 from models.tasks.viperx.expert_policy import DROPPED_M
-from models.tasks.viperx.kinematics import ARM_JOINTS, Kinematics, UnreachableError
-from models.tasks.viperx.lift import HOME_RAD
+from models.tasks.viperx.kinematics import UnreachableError
 
 if TYPE_CHECKING:
-    from models.tasks.viperx.task import ViperXTask
+    from models.tasks.arm_task import ArmTask
 
 NOISE_MAX_RAD = 0.02
 SHOVE_PROBABILITY = 0.5
-SHOVE_RAD = np.array([0.15, 0.10, 0.10, 0.06, 0.15, 0.20])
 _SHOVE_PACE = 1.5
-_START_RAD = np.array([0.05, 0.04, 0.04, 0.02, 0.05, 0.05, 0.06])
 _SHOVED_TOOL_MIN_M = 0.03
 _MAX_PLANS = 5
 
@@ -38,13 +35,14 @@ class _Outcome(Enum):
 class Recorder:
     """Runs the expert on the plant and keeps what happened; one object records one episode."""
 
-    def __init__(self, task: ViperXTask, rng: np.random.Generator) -> None:
+    def __init__(self, task: ArmTask, rng: np.random.Generator) -> None:
         self._task, self._rng = task, rng
-        self._plant, self._kinematics = task.make_plant(), Kinematics()
+        self._plant, self._kinematics = task.make_plant(), task.make_kinematics()
         self._mode = int(rng.choice(MODES))
         self._expert = task.make_expert(self._kinematics, self._mode, rng)
-        self._noise = OrnsteinUhlenbeck(rng, rng.uniform(0, NOISE_MAX_RAD), HOME_RAD.size)
-        self._command = HOME_RAD + rng.uniform(-1, 1, HOME_RAD.size) * _START_RAD
+        self._noise = OrnsteinUhlenbeck(rng, rng.uniform(0, NOISE_MAX_RAD), task.home_rad.size)
+        spread_rad = np.array(task.spread.start_rad)
+        self._command = task.home_rad + rng.uniform(-1, 1, spread_rad.size) * spread_rad
         self._rows: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, bool]] = []
         self._success = task.make_success()
 
@@ -111,10 +109,10 @@ class Recorder:
     def _shove_goal(self) -> np.ndarray:
         plant, rng = self._plant, self._rng
         holding = self._expert.holds(plant.position_rad, self._command, plant.cube_pose)
-        goal = self._command.copy()
+        goal, shove_rad = self._command.copy(), np.array(self._task.spread.shove_rad)
         for _ in range(20):
-            offset = np.clip(rng.standard_normal(ARM_JOINTS), -2, 2) * SHOVE_RAD
-            goal[:ARM_JOINTS] = self._command[:ARM_JOINTS] + offset * (0.5 if holding else 1.0)
+            offset = np.clip(rng.standard_normal(shove_rad.size), -2, 2) * shove_rad
+            goal[:-1] = self._command[:-1] + offset * (0.5 if holding else 1.0)
             if self._kinematics.tool_pose(goal)[0][2] > _SHOVED_TOOL_MIN_M:
                 break
         if not holding and rng.random() < 0.3:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.tasks.viperx.kinematics import ARM_JOINTS, Kinematics, grasp_rotation
+from models.tasks.viperx.kinematics import Kinematics, grasp_rotation
 from models.tasks.viperx.lift import CUBE_HALF_SIZE_M
 
 MODES = (0, 1)
@@ -59,7 +59,7 @@ class Style:
 
 @dataclass(frozen=True)
 class Plan:
-    """References for the ticks to come, (T, 7) rad, and how much noise each bears, (T,) in 0..1.
+    """References for the ticks to come, (T, n) rad, and how much noise each bears, (T,) in 0..1.
 
     The fingers begin to close at `close_step`, the cube is held from `lift_step` on and let go at
     `release_step`: T where that is not planned.
@@ -74,7 +74,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of a plan: references, (n, 7) rad, and how much noise they bear."""
+    """A part of a plan: references, one a row, and how much noise they bear."""
 
     path_rad: np.ndarray
     noise: float
@@ -94,7 +94,15 @@ def join(grasp: list[Phase], held: list[Phase], released: list[Phase]) -> Plan:
 
 
 class Expert:
-    """Plans from any state of the arm; raises UnreachableError if the cube has left its reach."""
+    """Plans from any state of the arm; raises UnreachableError if the cube has left its reach.
+
+    Joint arrays are (n,), the gripper's last. What is the ViperX's own stands in the class's
+    constants and in ``_grasp_at``.
+    """
+
+    CUBE_HALF_SIZE_M = CUBE_HALF_SIZE_M
+    OPEN_RAD = 0.7
+    """The gripper is open beyond this."""
 
     def __init__(self, kinematics: Kinematics, mode: int, style: Style) -> None:
         if mode not in MODES:
@@ -102,7 +110,7 @@ class Expert:
         self._kinematics, self._mode, self._style = kinematics, mode, style
 
     def holds(self, position_rad: np.ndarray, command_rad: np.ndarray, cube: np.ndarray) -> bool:
-        """Whether the gripper is stalled on the cube, from measured and commanded angles (7,)."""
+        """Whether the gripper is stalled on the cube, from measured and commanded angles."""
         stalled = position_rad[-1] - command_rad[-1] > _STALLED_GRIPPER_RAD
         return stalled and self.tool_to_cube_m(position_rad, cube) < _HELD_DISTANCE_M
 
@@ -112,7 +120,7 @@ class Expert:
         return float(np.linalg.norm(tool - cube[:3]))
 
     def plan(self, position_rad: np.ndarray, command_rad: np.ndarray, cube: np.ndarray) -> Plan:
-        """Grasp and lift from the reference `command_rad` (7,), with the cube at its pose (7,)."""
+        """Grasp and lift from the reference `command_rad`, with the cube at its pose (7,)."""
         phases = self._grasp(position_rad, command_rad, cube)
         lift = self._lift(phases[-1].path_rad[-1] if phases else command_rad)
         hold = np.repeat(lift[-1:], self._style.hold_steps, axis=0)
@@ -137,7 +145,7 @@ class Expert:
         tool, _ = self._kinematics.tool_pose(command)
         above_m = tool[2] - cube[2] - self._style.grasp_m
         sideways_m = np.linalg.norm(tool[:2] - cube[:2])
-        over_cube = command[-1] > 0.7 and sideways_m < 0.005 + 0.25 * above_m
+        over_cube = command[-1] > self.OPEN_RAD and sideways_m < 0.005 + 0.25 * above_m
         height_m = min(above_m, self._style.clear_m) if over_cube else self._style.clear_m
         goal = self._grasp_at(cube, cube[2] + self._style.grasp_m + max(0.0, height_m))
         return self._move(command, np.append(goal, self._style.open_rad))
@@ -149,20 +157,20 @@ class Expert:
         return self._straight(command, tool, bottom, rotation, steps)
 
     def _close(self, command: np.ndarray) -> np.ndarray:
-        goal = np.append(command[:ARM_JOINTS], self._style.closed_rad)
+        goal = np.append(command[:-1], self._style.closed_rad)
         return minimum_jerk(command, goal, self._style.close_steps)
 
     def _lift(self, command: np.ndarray) -> np.ndarray:
         tool, rotation = self._kinematics.tool_pose(command)
-        top = np.array([*tool[:2], CUBE_HALF_SIZE_M + self._style.lift_m])
+        top = np.array([*tool[:2], self.CUBE_HALF_SIZE_M + self._style.lift_m])
         steps = scaled_steps(self._style.lift_steps, top[2] - tool[2], self._style.lift_m)
         return self._straight(command, tool, top, rotation, steps)
 
     def _grasp_at(self, cube: np.ndarray, height_m: float) -> np.ndarray:
-        """Joint angles (6,) of this mode's grasp over the cube, tool at `height_m`."""
+        """Joint angles of this mode's grasp over the cube, tool at `height_m`."""
         bearing = np.arctan2(cube[1], cube[0])
         wanted = bearing + np.pi / 2 - MODE_WRIST_RAD[self._mode]
-        yaw = _nearest_quarter_turn(_yaw_rad(cube[3:]), wanted)
+        yaw = nearest_quarter_turn(yaw_rad(cube[3:]), wanted)
         wrist = bearing + np.pi / 2 - yaw
         seed = np.array([bearing, -0.1, 0.6, 0.0, 1.1, wrist])
         goal = np.array([*cube[:2], height_m])
@@ -181,7 +189,7 @@ class Expert:
         steps: int,
     ) -> np.ndarray:
         """A straight line of the tool with a fixed gripper, each step solved from the last."""
-        arm, rows = command[:ARM_JOINTS], []
+        arm, rows = command[:-1], []
         for point in minimum_jerk(start_m, end_m, steps):
             arm = self._kinematics.solve(point, rotation, arm)
             rows.append(np.append(arm, command[-1]))
@@ -208,11 +216,12 @@ def scaled_steps(full_steps: int, distance_m: float, full_m: float) -> int:
     return max(_SHORTEST_STRAIGHT_STEPS, round(full_steps * float(np.sqrt(share))))
 
 
-def _yaw_rad(quaternion: np.ndarray) -> float:
+def yaw_rad(quaternion: np.ndarray) -> float:
+    """Turn about the vertical of a quaternion w, x, y, z."""
     w, x, y, z = quaternion
     return float(np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
 
 
-def _nearest_quarter_turn(yaw_rad: float, wanted_rad: float) -> float:
-    """The angle nearest to `wanted_rad` that differs from `yaw_rad` by quarter turns."""
-    return yaw_rad + np.pi / 2 * round((wanted_rad - yaw_rad) / (np.pi / 2))
+def nearest_quarter_turn(angle_rad: float, wanted_rad: float) -> float:
+    """The angle nearest to `wanted_rad` that differs from `angle_rad` by quarter turns."""
+    return angle_rad + np.pi / 2 * round((wanted_rad - angle_rad) / (np.pi / 2))

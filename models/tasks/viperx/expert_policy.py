@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.tasks.viperx.expert import MODES, Plan
-from models.tasks.viperx.kinematics import Kinematics, UnreachableError
+from models.tasks.viperx.kinematics import UnreachableError
 
 if TYPE_CHECKING:
-    from models.tasks.viperx.task import ViperXTask
+    from models.tasks.arm_task import ArmTask
 
 DROPPED_M = 0.035
 """A cube further from the tool than this is not held."""
@@ -24,14 +24,14 @@ class ExpertPolicy:
     is one policy step and gives one action.
     """
 
-    def __init__(self, task: ViperXTask, rng: np.random.Generator) -> None:
+    def __init__(self, task: ArmTask, rng: np.random.Generator) -> None:
         mode = int(rng.choice(MODES))
-        self._expert = task.make_expert(Kinematics(), mode, rng)
+        self._expert = task.make_expert(task.make_kinematics(), mode, rng)
         self._plan: Plan | None = None
         self._step = 0
 
     def __call__(self, observations: dict[str, np.ndarray]) -> np.ndarray:
-        """From features, (n_obs_steps, dim) each, to the next reference, (1, 7) rad.
+        """From features, (n_obs_steps, dim) each, to the next reference, (1, n) rad.
 
         A cube out of reach is given up: the arm stays where it is.
         """

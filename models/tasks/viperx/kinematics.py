@@ -1,4 +1,6 @@
-"""Forward and inverse kinematics of the arm's six joints, on the plant's own model."""
+"""Forward and inverse kinematics of an arm's joints, on its plant's own model."""
+
+from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -27,27 +29,29 @@ def grasp_rotation(yaw_rad: float) -> np.ndarray:
 class Kinematics:
     """The tool is the point between the finger pads: x along the gripper, y along the fingers."""
 
-    def __init__(self) -> None:
-        self._model = mujoco.MjModel.from_xml_path(str(MODEL_PATH))
+    def __init__(self, model_path: Path = MODEL_PATH, arm_joints: int = ARM_JOINTS) -> None:
+        """For the first joints of a model that has a site named ``tool``."""
+        self._model = mujoco.MjModel.from_xml_path(str(model_path))
+        self._joints = arm_joints
         self._data = mujoco.MjData(self._model)
         self._site = self._model.site("tool").id
-        self._range = self._model.jnt_range[:ARM_JOINTS]
+        self._range = self._model.jnt_range[:arm_joints]
         self._jacobian = np.zeros((6, self._model.nv))
 
     def tool_pose(self, arm_rad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Position in m, (3,), and rotation, (3, 3), of the tool at joint angles (>= 6,) in rad."""
-        self._data.qpos[:ARM_JOINTS] = arm_rad[:ARM_JOINTS]
+        """Position in m, (3,), and rotation, (3, 3), of the tool at joint angles (>= n,) in rad."""
+        self._data.qpos[: self._joints] = arm_rad[: self._joints]
         mujoco.mj_kinematics(self._model, self._data)
         site = self._data.site(self._site)
         return site.xpos.copy(), site.xmat.reshape(3, 3).copy()
 
     def solve(self, position_m: np.ndarray, rotation: np.ndarray, seed: np.ndarray) -> np.ndarray:
-        """Joint angles, (6,) rad, within the joints' ranges, that bring the tool to a pose.
+        """Joint angles, (n,) rad, within the joints' ranges, that bring the tool to a pose.
 
-        Damped least squares from `seed` (>= 6,); the answer lies in the seed's branch. Raises
+        Damped least squares from `seed` (>= n,); the answer lies in the seed's branch. Raises
         UnreachableError when it does not come within the tolerances.
         """
-        arm = np.clip(seed[:ARM_JOINTS], self._range[:, 0], self._range[:, 1])
+        arm = np.clip(seed[: self._joints], self._range[:, 0], self._range[:, 1])
         for _ in range(_MAX_ITERATIONS):
             error = self._error(arm, position_m, rotation)
             if _within_tolerance(error):
@@ -65,7 +69,7 @@ class Kinematics:
         mujoco.mj_comPos(self._model, self._data)
         jacobian = self._jacobian
         mujoco.mj_jacSite(self._model, self._data, jacobian[:3], jacobian[3:], self._site)
-        arm_jacobian = jacobian[:, :ARM_JOINTS]
+        arm_jacobian = jacobian[:, : self._joints]
         square = arm_jacobian @ arm_jacobian.T + _DAMPING**2 * np.eye(6)
         step = arm_jacobian.T @ np.linalg.solve(square, error)
         return step * min(1.0, _MAX_STEP_RAD / max(1e-9, np.abs(step).max()))

@@ -45,13 +45,13 @@ def sample_cube_pose(rng: np.random.Generator) -> np.ndarray:
 
 
 class LiftSuccess:
-    """The cube is above `LIFT_HEIGHT_M` for `LIFT_TICKS` consecutive ticks of 50 Hz."""
+    """The cube is above `height_m` for `LIFT_TICKS` consecutive ticks of 50 Hz."""
 
-    def __init__(self) -> None:
-        self._ticks = 0
+    def __init__(self, height_m: float = LIFT_HEIGHT_M) -> None:
+        self._height_m, self._ticks = height_m, 0
 
     def update(self, plant: HasCube) -> bool:
         """Account for one tick; True from the tick on which the cube counts as lifted."""
         if self._ticks < LIFT_TICKS:
-            self._ticks = self._ticks + 1 if plant.cube_height_m > LIFT_HEIGHT_M else 0
+            self._ticks = self._ticks + 1 if plant.cube_height_m > self._height_m else 0
         return self._ticks >= LIFT_TICKS

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.tasks.seeds import evaluation_rng
+from models.tasks.arm_task import ArmTask, Spread
 from models.tasks.viperx import placing
 from models.tasks.viperx.lift import (
     HOME_RAD,
@@ -21,62 +20,31 @@ from models.tasks.viperx.lift import (
 )
 
 if TYPE_CHECKING:
-    from models.tasks.demonstrations import Demonstrations
     from models.tasks.viperx.expert import Expert
-    from models.tasks.viperx.expert_policy import ExpertPolicy
     from models.tasks.viperx.kinematics import Kinematics
     from models.tasks.viperx.plant import ViperXPlant
 
 
+SPREAD = Spread(
+    start_rad=(0.05, 0.04, 0.04, 0.02, 0.05, 0.05, 0.06),
+    shove_rad=(0.15, 0.10, 0.10, 0.06, 0.15, 0.20),
+)
+
+
 @dataclass(frozen=True)
-class ViperXTask(ABC):
+class ViperXTask(ArmTask):
     """What the ViperX's tasks share; joint arrays are (7,) in rad."""
 
-    name: str
-    max_steps: int
     rate_hz: int = RATE_HZ
     joint_names: tuple[str, ...] = JOINT_NAMES
     home_rad: np.ndarray = field(default_factory=HOME_RAD.copy)
+    spread: Spread = SPREAD
 
-    @abstractmethod
-    def make_plant(self) -> Any:
-        """A new simulated arm, table and scene. Needs the extra `sim`."""
+    def make_kinematics(self) -> Kinematics:
+        """The arm's."""
+        from models.tasks.viperx.kinematics import Kinematics
 
-    @abstractmethod
-    def make_success(self) -> Any:
-        """A new predicate for one episode."""
-
-    @abstractmethod
-    def make_expert(self, kinematics: Kinematics, mode: int, rng: np.random.Generator) -> Expert:
-        """An expert of a random style that approaches in one of the two modes."""
-
-    @abstractmethod
-    def is_done(self, plant: Any) -> bool:
-        """Whether the task is done at this moment, however short it has been."""
-
-    def observe(self, plant: ViperXPlant, command_rad: np.ndarray) -> dict[str, np.ndarray]:
-        """One step of every feature, float32, while the arm is commanded `command_rad`."""
-        return {
-            "observation.state": plant.position_rad.astype(np.float32),
-            "observation.environment_state": plant.environment_state.astype(np.float32),
-            "observation.command": np.asarray(command_rad, dtype=np.float32),
-        }
-
-    def evaluation_rng(self, seed: int, episode: int = 0) -> np.random.Generator:
-        """Randomness of an evaluation's episode, apart from every demonstration's."""
-        return evaluation_rng(seed, episode)
-
-    def demonstrator(self, rng: np.random.Generator) -> ExpertPolicy:
-        """The expert as a policy for one episode; an action a call."""
-        from models.tasks.viperx.expert_policy import ExpertPolicy
-
-        return ExpertPolicy(self, rng)
-
-    def generate(self, n: int, seed: int, workers: int = 1) -> Demonstrations:
-        """Record n demonstrations; see `demonstrations.generate`."""
-        from models.tasks.viperx.demonstrations import generate
-
-        return generate(self, n, seed, workers)
+        return Kinematics()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""An SO-101 that lifts a cube: plant, task, expert."""
