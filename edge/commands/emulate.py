@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from firmware_bridge.protocols import Emulation, LineOptions, ProtocolSpec
 
 TURN_NS = 100_000_000  # how soon a signal ends the loop
-PLANTS = ("simple", "viperx")
+PLANTS = ("simple", "viperx", "so101")
 CAN_INTERFACE = "oatcan"
 ADAPTER = "slcan"
 ADAPTER_QUEUE = 100  # frames
@@ -34,7 +34,9 @@ def emulate(
         str, typer.Option(help="CAN: oatcan, or slcan for a serial adapter in front of it.")
     ] = CAN_INTERFACE,
     channel: Annotated[str, typer.Option(help="CAN: name of the simulated bus.")] = "oatcan",
-    plant: Annotated[str, typer.Option(help="What the motors move: simple or viperx.")] = "simple",
+    plant: Annotated[
+        str, typer.Option(help="What the motors move: simple, viperx or so101.")
+    ] = "simple",
     baud: Annotated[int, typer.Option(help="Serial: speed of the line.", min=9600)] = 1_000_000,
 ) -> None:
     """Emulate motors until interrupted; prints the port or the channel to connect to."""
@@ -68,7 +70,7 @@ def make_emulation(spec: ProtocolSpec, plant: str, joints: int, line: Any) -> Em
     """Devices of ``spec`` in front of a plant; raises ``ValueError`` or ``PortError``."""
     from firmware_bridge.emulation.plant import FirstOrderPlant
 
-    body: Plant = FirstOrderPlant(joints) if plant == "simple" else _viperx_plant()
+    body: Plant = FirstOrderPlant(joints) if plant == "simple" else _arm_plant(plant)
     return spec.make_emulation(body, plant, line)
 
 
@@ -101,10 +103,10 @@ class BehindAdapter:
         self._emulation.close()
 
 
-def _viperx_plant() -> Plant:
-    from models.tasks.viperx.plant import ViperXPlant
+def _arm_plant(name: str) -> Plant:
+    from models.tasks import get_task
 
-    plant: Any = ViperXPlant()
+    plant: Any = get_task(f"{name}-lift").make_plant()
     return plant  # type: ignore[no-any-return]
 
 

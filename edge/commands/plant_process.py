@@ -14,7 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.commands.plant_lines import arm_bus, make_arm_line, make_plant, serve_wheels
+from edge.commands.plant_lines import (
+    SERVO_PROTOCOLS,
+    arm_bus,
+    make_arm_line,
+    make_plant,
+    serve_robot,
+)
 from edge.commands.plant_records import PLACE, TRUTH
 from edge.process import is_orphaned, make_real_time, ready
 from edge.rates import NS_PER_S, SUCCESS_HZ, TRACKER_HZ, period_ns
@@ -23,9 +29,7 @@ from edge.robot_buses import Bus
 from edge.session import Session
 from edge.shared_memory import Mailbox
 from edge.tracker import encode
-from firmware_bridge.emulation.chains import viperx_chain
 from firmware_bridge.emulation.paced_pty import PacedPty
-from firmware_bridge.emulation.robot import EmulatedRobot
 from models.tasks import get_task
 from models.tasks.seeds import evaluation_rng
 
@@ -49,7 +53,7 @@ def run(session: Session) -> None:
 
 def controller_in_front(bus: Bus, endpoint: PacedPty) -> AbstractContextManager[object]:
     """What stands between the servos and the robot's port; nothing for servos' own protocol."""
-    if bus.protocol == "dynamixel":
+    if bus.protocol in SERVO_PROTOCOLS:
         return nullcontext()
     from firmware_bridge.emulation.controllers import HostController, QemuController
 
@@ -71,9 +75,7 @@ class Stage:
         self._base = session.robot.base
         if self._base is not None:
             self._plant.place_base(random)
-        self._robot = EmulatedRobot(self._plant, viperx_chain(), endpoint)
-        self._robot.hold()
-        serve_wheels(session.robot, self._plant, self._robot)
+        self._robot = serve_robot(session.robot, self._plant, endpoint)
         self._success = self._task.make_success()
         self._place = Mailbox(session.file("place"), PLACE)
         self._truth_box = Mailbox(session.file("truth"), TRUTH)

@@ -23,6 +23,11 @@ class EmulatedSerialRobot:
         self.endpoint = endpoint
         self.clock = PlantClock(plant.timestep_s)
 
+    @property
+    def slipped_ns(self) -> int:
+        """Time of the plant that was let go, see ``PlantClock``."""
+        return self.clock.slipped_ns
+
     def run_until(self, deadline_ns: int) -> None:
         """Run until the monotonic time ``deadline_ns``."""
         while time.monotonic_ns() < deadline_ns:
