@@ -96,9 +96,9 @@ def _so101(name: str, scene: tuple[str, ...]) -> Recipe:
         policy=PolicyConfig(
             features={key: len(f.names) for key, f in features.items()}, dim=96, layers=3, heads=3
         ),
-        tokenizer_schedule=Schedule(steps=5_000, batch_size=64, learning_rate=2e-3),
+        tokenizer_schedule=Schedule(steps=3_000, batch_size=64, learning_rate=2e-3),
         policy_schedule=Schedule(
-            steps=5_000, batch_size=128, learning_rate=1e-3, weight_decay=0.05
+            steps=3_000, batch_size=128, learning_rate=1e-3, weight_decay=0.05
         ),
         joint_weights=(2.0, 2.0, 2.0, 1.5, 0.5, 0.6),
     )
