@@ -73,7 +73,7 @@ class PlannerRates(RealTime):
     ``miss_target``: share of plans that may come later.
     """
 
-    engine: EngineName = "ort"
+    engine: EngineName = "auto"
     precision: str = "fp32"
     budget_us: int = Field(default=20_000, ge=100, le=1_000_000)
     miss_target: Finite = Field(default=0.001, gt=0, lt=1)

@@ -27,7 +27,7 @@ def inference(
     bundle: Annotated[str, typer.Argument(help="A shipped bundle, or a directory.")] = (
         "viperx-lift"
     ),
-    engines: Annotated[str, typer.Option(help="Comma-separated.")] = "ort",
+    engines: Annotated[str, typer.Option(help="Comma-separated.")] = "native,ort",
     precisions: Annotated[
         str | None, typer.Option(help="Comma-separated; all of the bundle's if left out.")
     ] = None,

@@ -22,7 +22,7 @@ def latency(
     bundle: Annotated[str, typer.Argument(help="A shipped bundle, or a directory.")] = (
         "viperx-lift"
     ),
-    engine: Annotated[str, typer.Option(help="The planner's engine.")] = "ort",
+    engine: Annotated[str, typer.Option(help="The planner's engine.")] = "auto",
     precision: Annotated[
         str | None, typer.Option(help="One precision; all of the bundle's if left out.")
     ] = None,

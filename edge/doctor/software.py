@@ -1,8 +1,9 @@
-"""Versions of what runs the graphs: onnxruntime, TensorRT, CUDA, JetPack."""
+"""Versions of what runs the graphs: onnxruntime, the native engine, TensorRT, CUDA, JetPack."""
 
 from __future__ import annotations
 
 from importlib import metadata
+from pathlib import Path
 
 from edge.doctor.finding import Finding, Status, absent
 from edge.system_files import SystemFiles
@@ -16,7 +17,17 @@ _PACKAGES = {"onnxruntime": True, "tensorrt": False, "openvino": False}  # name:
 def examine(files: SystemFiles) -> list[Finding]:
     """All findings of this area."""
     packages = [_package(name, needed) for name, needed in _PACKAGES.items()]
-    return [*packages, _cuda(files), _jetpack(files)]
+    return [_native(), *packages, _cuda(files), _jetpack(files)]
+
+
+def _native() -> Finding:
+    from edge.engines.native.library import load
+    from edge.errors import EngineError
+
+    try:
+        return Finding(AREA, "native engine", Status.OK, Path(load()._name).name)
+    except EngineError as error:
+        return absent(AREA, "native engine", str(error))
 
 
 def _package(name: str, needed: bool) -> Finding:

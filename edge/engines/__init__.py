@@ -78,6 +78,10 @@ def build_engine(
     TensorRT builds what its cache lacks, which may take minutes.
     """
     name = resolve(bundle, name, precision)
+    if name == "native":
+        from edge.engines.native.engine import NativeEngine
+
+        return NativeEngine(bundle, precision)
     if name in ("ort", "ort-cuda"):
         from edge.engines.ort import OrtEngine
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge.bundle import GRAPHS, Bundle
+from edge.engines.native.library import load
 from edge.engines.trt.backend import load_backend
 from edge.engines.trt.cuda_driver import find_gpu
 from edge.engines.trt.device import require_pycuda
@@ -26,26 +27,34 @@ class Choice:
 
 
 def choose(bundle: Bundle, precision: str) -> Choice:
-    """TensorRT where a GPU, the library and PyCUDA are; onnxruntime on the CPU everywhere else.
+    """TensorRT where a GPU, the library and PyCUDA are; else the CPU, by ``native`` or by ``ort``.
 
     Other engines are chosen by name only: OpenVINO ties with onnxruntime, and onnxruntime on a GPU
     spends more on launches than these small graphs save. Raises BundleError if the bundle lacks
     the precision.
     """
     if for_cpus(bundle, precision):
-        return Choice("ort", f"the {precision} graphs quantize as they go, which is for CPUs")
+        return Choice("ort", f"the {precision} graphs quantize as they go, which it alone does")
     try:
         gpu = find_gpu()
         require_pycuda()
     except EngineError as error:
-        return Choice("ort", str(error))
+        return _on_cpu(str(error))
     missing = []
     for flavour in ("tensorrt", "tensorrt-rtx"):
         try:
             return Choice(flavour, f"{load_backend(flavour)} and {gpu.name} are here")
         except EngineError as error:
             missing.append(str(error))
-    return Choice("ort", f"{gpu.name} is here, but {missing[0]}")
+    return _on_cpu(f"{gpu.name} is here, but {missing[0]}")
+
+
+def _on_cpu(reason: str) -> Choice:
+    try:
+        load()
+    except EngineError as error:
+        return Choice("ort", f"{reason}; {error}")
+    return Choice("native", reason)
 
 
 def for_cpus(bundle: Bundle, precision: str) -> bool:

@@ -18,6 +18,7 @@ from tests.unit.trt_doubles import engine_on_host
 
 VARIANTS = {"conditioned": {}, "paper": {"conditioned_on_command": False}}
 BUILDERS: dict[str, Builder] = {  # one line an engine
+    "native": lambda bundle, precision: build_engine(bundle, "native", precision),
     "ort": lambda bundle, precision: build_engine(bundle, "ort", precision),
     "ort-resident": ort_with_resident_caches,
     "openvino": needing("openvino"),
@@ -191,5 +192,5 @@ def test_what_is_no_token_is_never_placed(engine: Engine, bundle: Bundle) -> Non
 
 
 def test_an_engine_that_does_not_exist_is_refused_with_those_that_do(bundle: Bundle) -> None:
-    with pytest.raises(EngineError, match="no engine 'abacus'; there are ort"):
+    with pytest.raises(EngineError, match="no engine 'abacus'; there are native"):
         build_engine(bundle, "abacus", "fp32")

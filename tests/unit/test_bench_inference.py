@@ -105,13 +105,15 @@ def test_json_has_a_row_for_every_contender_and_prefix(bundle: bundles.Bundle) -
     assert result["bundle"] == {"name": "tiny", "digest": bundle.digest}
     rows = result["rows"]
     who = {(row["engine"], row["precision"], row["decoded"]) for row in rows}
-    assert who == {("torch", "fp32", 8), ("ort", "fp32", 4), ("ort", "int8", 4)}
-    assert [row["k"] for row in rows] == [1, 2, 4] * 3
+    assert who == {("torch", "fp32", 8)} | {
+        (engine, precision, 4) for engine in ("native", "ort") for precision in ("fp32", "int8")
+    }
+    assert [row["k"] for row in rows] == [1, 2, 4] * 5
     for row in rows:
         assert row["execute"] == 4 and row["n"] == 3
         assert 0 < row["min_us"] <= row["p50_us"] <= row["p99_us"] <= row["max_us"]
         assert ("weights" in row) == (row["engine"] == "torch")
-    assert set(result["speedup_p50"]) == {"ort"}
+    assert set(result["speedup_p50"]) == {"native", "ort"}
     assert set(result["speedup_p50"]["ort"]) == {"1", "2", "4"}
     assert set(result["speedup_p50"]["ort"]["4"]) == {"fp32", "int8"}
     assert result["device"]["versions"]["onnxruntime"]
@@ -120,7 +122,7 @@ def test_json_has_a_row_for_every_contender_and_prefix(bundle: bundles.Bundle) -
 def test_the_table_names_the_contenders(bundle: bundles.Bundle) -> None:
     code, _, output = invoke(bundle.path, "--n", 1, "--precisions", "int8")
     assert code == 0
-    for word in ("torch", "ort", "int8", "random weights", "p99"):
+    for word in ("torch", "native", "ort", "int8", "random weights", "p99"):
         assert word in output
 
 
@@ -147,7 +149,7 @@ def test_without_a_baseline_torch_is_not_needed(
     monkeypatch.setitem(sys.modules, "models.generation", None)
     code, _, output = invoke(bundle.path, "--n", 1, "--baseline", "none", "--json")
     assert code == 0
-    assert {row["engine"] for row in json.loads(output)["rows"]} == {"ort"}
+    assert {row["engine"] for row in json.loads(output)["rows"]} == {"native", "ort"}
 
 
 def test_a_missing_torch_is_named_with_the_extra_that_brings_it(

@@ -10,7 +10,7 @@ from edge.bundle import Bundle
 from edge.engine_names import ENGINES
 from edge.engines import build_engine, choice
 from edge.engines.choice import choose
-from edge.engines.ort import OrtEngine
+from edge.engines.native.engine import NativeEngine
 from edge.engines.trt.backend import Backend
 from edge.engines.trt.cuda_driver import Gpu
 from edge.errors import BundleError, EngineError
@@ -48,10 +48,10 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
 @pytest.mark.parametrize(
     ("things", "expected"),
     [
-        ([], "ort, because gpu is missing"),
-        (["pycuda", "tensorrt"], "ort, because gpu is missing"),
-        (["gpu", "tensorrt"], "ort, because pycuda is missing"),
-        (["gpu", "pycuda"], "ort, because Orin is here, but tensorrt is missing"),
+        ([], "native, because gpu is missing"),
+        (["pycuda", "tensorrt"], "native, because gpu is missing"),
+        (["gpu", "tensorrt"], "native, because pycuda is missing"),
+        (["gpu", "pycuda"], "native, because Orin is here, but tensorrt is missing"),
         (["gpu", "pycuda", "tensorrt"], "tensorrt, because tensorrt 10.3 and Orin are here"),
         (["gpu", "pycuda", "tensorrt-rtx"], "tensorrt-rtx, because tensorrt-rtx 10.3 and"),
         (["gpu", "pycuda", "tensorrt", "tensorrt-rtx"], "tensorrt, because"),
@@ -82,8 +82,19 @@ def test_auto_logs_its_choice_and_builds_it(
 ) -> None:
     install()
     with caplog.at_level(logging.INFO):
-        assert isinstance(build_engine(bundle, "auto", "fp32"), OrtEngine)
-    assert caplog.messages == ["engine auto: ort, because gpu is missing"]
+        assert isinstance(build_engine(bundle, "auto", "fp32"), NativeEngine)
+    assert caplog.messages == ["engine auto: native, because gpu is missing"]
+
+
+def test_auto_is_onnxruntime_where_the_native_engine_has_no_build(
+    bundle: Bundle, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise EngineError("no build for riscv64")
+
+    install()
+    monkeypatch.setattr(choice, "load", refuse)
+    assert str(choose(bundle, "fp32")) == "ort, because gpu is missing; no build for riscv64"
 
 
 def test_a_precision_that_is_not_in_the_bundle_is_refused_before_any_choice(bundle: Bundle) -> None:

@@ -136,7 +136,7 @@ def _device(setup: Setup) -> Device:
     settings = load_robot(setup.robot).planner
     loaded = bundles.load(setup.bundle)
     engine = build_engine(loaded, settings.engine, settings.precision)
-    clock = DeviceClock(work_clock(settings.engine), setup.slowdown)
+    clock = DeviceClock(work_clock(engine), setup.slowdown)
     samples = profile_device(engine, loaded.manifest, clock)
     return Device(loaded, engine, clock, samples.profile(settings.miss_target))
 

@@ -13,21 +13,24 @@ from pathlib import Path
 
 from edge.bundle import Manifest
 from edge.engines import Engine, Float32Array
+from edge.engines.native.engine import NativeEngine
+from edge.engines.ort import OrtEngine
 from edge.latency import Samples
 from edge.planner import Planner
 from edge.profiling import measure
 from edge.records import Channels
 from edge.shared_memory import Mailbox, Record
 
-IN_CALLING_THREAD = ("ort",)
+IN_CALLING_THREAD = (NativeEngine, OrtEngine)
 PROFILE_PLANS = 60
 
 Clock = Callable[[], int]
 
 
-def work_clock(engine: str) -> Clock:
-    """What the named engine's work is timed by, ns."""
-    return time.thread_time_ns if engine in IN_CALLING_THREAD else time.monotonic_ns
+def work_clock(engine: Engine) -> Clock:
+    """What an engine's work is timed by, ns."""
+    here = isinstance(engine, IN_CALLING_THREAD)
+    return time.thread_time_ns if here else time.monotonic_ns
 
 
 class DeviceClock:
