@@ -5,7 +5,7 @@ Engines fold the Cast that follows each of them.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import numpy as np
 import onnx
@@ -14,12 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 from calibration.products import SMALLEST_WEIGHT
 
 
-def half_weights(model: onnx.ModelProto, nodes: Collection[str]) -> onnx.ModelProto:
-    """A copy in which the second operand of the products ``nodes``, an initializer, is FP16.
-
-    The weight's last 13 of 24 bits are lost.
-    """
-    return _narrowed(model, {node.input[1] for node in model.graph.node if node.name in nodes})
+def half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in which every large FP32 weight is FP16: its last 13 of 24 bits are lost."""
+    return _narrowed(model, _large(model, lambda values: True))
 
 
 def exact_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -27,13 +24,20 @@ def exact_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
 
     A checkpoint's matrices are FP16; those that nothing was folded into are so still.
     """
-    return _narrowed(model, {item.name for item in model.graph.initializer if _is_half(item)})
+    return _narrowed(model, _large(model, _is_half))
 
 
-def _is_half(tensor: onnx.TensorProto) -> bool:
-    if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < SMALLEST_WEIGHT:
-        return False
-    values = numpy_helper.to_array(tensor)
+def _large(model: onnx.ModelProto, wanted: Callable[[np.ndarray], bool]) -> set[str]:
+    """Names of the large FP32 weights whose values are ``wanted``."""
+    large = (
+        item
+        for item in model.graph.initializer
+        if item.data_type == TensorProto.FLOAT and np.prod(item.dims) >= SMALLEST_WEIGHT
+    )
+    return {item.name for item in large if wanted(numpy_helper.to_array(item))}
+
+
+def _is_half(values: np.ndarray) -> bool:
     return bool(np.array_equal(values.astype(np.float16).astype(np.float32), values))
 
 

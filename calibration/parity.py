@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,9 @@ from models.generation import generate, previous_command
 from models.layers import trained_prefixes
 
 Row = dict[str, np.ndarray]
+
+CONFIDENCE_Z = 1.645
+"""Of the normal distribution: 95 % lie below."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ def compare(model: GraphModel, truth: Reference) -> dict[str, Any]:
     """The figures of a precision, by prefix k.
 
     ``token_agreement``: share of equal tokens among the first k, each generated from the ones
-    before it. ``token_agreement_forced``: the same, each generated from the reference's.
+    before it. ``token_agreement_low``: the share that so many observations show with 95 %
+    confidence. ``token_agreement_forced``: the same, each generated from the reference's.
     ``whole_prefix_agreement``: share of observations whose first k tokens are all equal.
     ``action_error_rad``: over the executed steps, of equal tokens decoded by both.
     """
@@ -72,7 +77,9 @@ def compare(model: GraphModel, truth: Reference) -> dict[str, Any]:
     forced = forced_tokens(model, truth, free) == truth.tokens
     errors = {k: action_errors(model, truth, k) for k in truth.prefixes}
     return {
+        "observations": len(truth.rows),
         "token_agreement": {str(k): share(free[:, :k]) for k in truth.prefixes},
+        "token_agreement_low": {str(k): shown(free[:, :k]) for k in truth.prefixes},
         "token_agreement_forced": {str(k): share(forced[:, :k]) for k in truth.prefixes},
         "whole_prefix_agreement": {str(k): share(free[:, :k].all(1)) for k in truth.prefixes},
         "action_error_rad": {str(k): summary(error) for k, error in errors.items()},
@@ -111,6 +118,16 @@ def action_errors(model: GraphModel, truth: Reference, prefix: int) -> np.ndarra
 def share(equal: np.ndarray) -> float:
     """Share of true entries, to four digits."""
     return round(float(equal.mean()), 4)
+
+
+def shown(equal: np.ndarray) -> float:
+    """Lower end of the one-sided 95 % Wilson interval of the share of true entries, (N, k).
+
+    The N observations count, as if an observation's tokens were right or wrong together.
+    """
+    agreement, square = float(equal.mean()), CONFIDENCE_Z**2 / len(equal)
+    spread = math.sqrt(square * (agreement * (1.0 - agreement) + square / 4))
+    return round((agreement + square / 2 - spread) / (1.0 + square), 4)
 
 
 def summary(error: np.ndarray) -> dict[str, float]:

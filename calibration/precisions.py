@@ -48,9 +48,7 @@ def _fp16(base: Graphs, layers: Sequence[str], steps: Steps) -> Graphs:
 
 
 def _int8(base: Graphs, layers: Sequence[str], steps: Steps) -> Graphs:
-    kept = set(layers_of(base)) - set(layers)
-    quantized = _quantized(base, layers, steps)
-    return {name: half_weights(model, nodes_of(name, kept)) for name, model in quantized.items()}
+    return {name: half_weights(model) for name, model in _quantized(base, layers, steps).items()}
 
 
 def _int8_fp16(base: Graphs, layers: Sequence[str], steps: Steps) -> Graphs:

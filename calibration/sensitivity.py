@@ -14,7 +14,6 @@ from calibration.gate import Bounds
 from calibration.parity import (
     Reference,
     action_errors,
-    forced_tokens,
     free_tokens,
     share,
     summary,
@@ -30,8 +29,9 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Damage:
-    """What one layer alone costs: share of tokens flipped after the right earlier ones, and the
-    99th percentile of the action error in rad at the longest prefix; the other of the two is 0."""
+    """What one layer alone costs: share of tokens flipped running free, where a wrong token brings
+    others with it, and the 99th percentile of the action error in rad at the longest prefix; the
+    other of the two is 0."""
 
     layer: str
     tokens_flipped: float = 0.0
@@ -100,7 +100,7 @@ def _damage(layer: str, model: GraphModel, truth: Reference) -> Damage:
     if layer.startswith("decode/"):
         error = summary(action_errors(model, truth, truth.longest))
         return Damage(layer, action_error_p99_rad=error["p99"])
-    flipped = 1.0 - share(forced_tokens(model, truth) == truth.tokens)
+    flipped = 1.0 - share(free_tokens(model, truth) == truth.tokens)
     return Damage(layer, tokens_flipped=round(flipped, 4))
 
 

@@ -20,9 +20,13 @@ from models.checkpoint import Checkpoint
 from models.layers import trained_prefixes
 from models.tasks import TASK_NAMES, get_task
 
-EPISODES = 32  # of calibration, and as many others for the choice of layers
-SELECTION_SHARE = 0.75
+CALIBRATION, SELECTION, JUDGEMENT = range(32), range(32, 80), range(80, 144)
+"""Episodes by number: those that set ranges, those that choose layers, and those that judge."""
+
+SELECTION_SHARE = 0.5
 """Layers are chosen for this share of what the bounds allow: other observations will differ."""
+
+ROLLOUTS, HELD_OUT = "rollouts of the policy, half of them disturbed", "held-out examples"
 
 Progress = Callable[[str], None]
 
@@ -33,7 +37,7 @@ class Calibration:
 
     method: str = "mse"
     samples: int = 256
-    selection_samples: int = 384
+    selection_samples: int = 2000
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -91,6 +95,16 @@ class Workshop:
             notes["lowered_layers"] = len(self.layers) - len(self.kept(name))
         return notes
 
+    def judgement(self, precisions: Sequence[str], limit: int) -> tuple[Observations, str]:
+        """At most ``limit`` observations to judge by, and where they come from.
+
+        Neither ranges nor the choice of layers come from them, unless the task is unknown. Where
+        nothing is lowered, rounding is all that there is to see, and held-out examples will do.
+        """
+        if set(precisions) <= {"fp32"}:
+            return thinned(self._examples, limit), HELD_OUT
+        return thinned(self._observations(JUDGEMENT), limit), self._source
+
     def provenance(self) -> dict[str, Any]:
         """Method and samples of the calibration, for the manifest."""
         facts: dict[str, Any] = {"method": self._calibration.method, "source": self._source}
@@ -123,26 +137,29 @@ class Workshop:
 
     @property
     def _source(self) -> str:
-        known = self._checkpoint.facts["task"] in TASK_NAMES
-        return "rollouts of the policy, half of them disturbed" if known else "held-out examples"
+        return ROLLOUTS if self._checkpoint.facts["task"] in TASK_NAMES else HELD_OUT
+
+    @property
+    def _examples(self) -> Observations:
+        features = self._checkpoint.policy.config.features
+        return {key: self._checkpoint.examples[key].numpy() for key in features}
 
     @cached_property
     def _samples(self) -> Observations:
-        return thinned(self._observations(0), self._calibration.samples)
+        return thinned(self._observations(CALIBRATION), self._calibration.samples)
 
     @cached_property
     def _selected(self) -> Observations:
-        return thinned(self._observations(EPISODES), self._calibration.selection_samples)
+        return thinned(self._observations(SELECTION), self._calibration.selection_samples)
 
     @cached_property
     def _selection(self) -> Reference:
         return reference(self._checkpoint, self._selected)
 
-    def _observations(self, first: int) -> Observations:
+    def _observations(self, episodes: range) -> Observations:
         """Of rollouts where the task is known, else the examples that the checkpoint holds."""
-        features = self._checkpoint.policy.config.features
-        if self._checkpoint.facts["task"] not in TASK_NAMES:
-            return {key: self._checkpoint.examples[key].numpy() for key in features}
+        if self._source == HELD_OUT:
+            return self._examples
         self._progress("rolling out for observations")
         model = GraphModel(self.base)
         policies = [GraphPolicy(model, k) for k in self._prefixes]
@@ -150,5 +167,5 @@ class Workshop:
             get_task(self._checkpoint.facts["task"]),
             self._checkpoint.facts["execution_horizon"],
         )
-        seen = rollout_observations(task, policies, EPISODES, execute, first)
-        return {key: seen[key] for key in features}
+        seen = rollout_observations(task, policies, len(episodes), execute, episodes.start)
+        return {key: seen[key] for key in self._checkpoint.policy.config.features}

@@ -81,7 +81,7 @@ def export(
 def _table(parity: dict[str, Any]) -> Any:
     from rich.table import Table
 
-    table = Table(title=f"against torch, {parity['observations']} held-out observations")
+    table = Table(title=f"against torch, {parity['observations']} observations")
     headings = ("precision", "k", "tokens equal", "error p99 rad", "error max rad", "successes")
     for heading in headings:
         table.add_column(heading, justify="right")

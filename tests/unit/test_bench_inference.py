@@ -21,6 +21,7 @@ from edge.commands.benchmarks.timing import Timing
 from edge.commands.main import app
 from edge.errors import BundleError, EngineError, UsageError
 from models import checkpoint as checkpoints
+from tests.bundles import LOOSE
 from tests.unit.tiny_models import tiny_checkpoint
 
 
@@ -34,7 +35,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> bundles.Bundle:
     path = tmp_path_factory.mktemp("bundles") / "tiny"
-    export_bundle(checkpoint, path, ("fp32", "int8"), parity_observations=2)
+    export_bundle(checkpoint, path, ("fp32", "int8"), parity_observations=2, bounds=LOOSE)
     return bundles.load(path)
 
 

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from calibration.gate import Bounds, violations
+from calibration.parity import shown
 
 
 def figures(agreement: float = 1.0, error: float = 0.0, successes: int = 100) -> dict[str, Any]:
@@ -26,7 +28,10 @@ BASELINE = figures()["closed_loop"]
     ("row", "wanted"),
     [
         (figures(agreement=0.97), []),
-        (figures(agreement=0.9699), ["token agreement 0.9699 at k = 8, required 0.97"]),
+        (
+            figures(agreement=0.9699),
+            ["token agreement 0.9699 at k = 8, shown are 0.9699, required 0.97"],
+        ),
         (figures(error=0.01), []),
         (figures(error=0.0101), ["action error p99 0.0101 rad at k = 8, allowed 0.01"]),
         (figures(error=float("nan")), ["action error p99 nan rad at k = 8, allowed 0.01"]),
@@ -38,6 +43,23 @@ def test_each_bound_lets_in_what_meets_it_and_names_what_does_not(
     row: dict[str, Any], wanted: list[str]
 ) -> None:
     assert violations(row, Bounds(), BASELINE) == wanted
+
+
+def test_agreement_counts_as_far_as_the_observations_show_it() -> None:
+    row = figures(agreement=0.98)
+    assert violations(row, Bounds()) == []
+    row["token_agreement_low"] = {"1": 0.99, "8": 0.969}
+    wanted = "token agreement 0.9800 at k = 8, shown are 0.9690, required 0.97"
+    assert violations(row, Bounds()) == [wanted]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "of", "low"),
+    [(0, 100, 0.9737), (50, 100, 0.4188), (100, 100, 0.0), (40, 3000, 0.9828)],
+)
+def test_fewer_observations_show_less(wrong: int, of: int, low: float) -> None:
+    equal = np.arange(of)[:, None].repeat(8, axis=1) >= wrong
+    assert shown(equal) == low
 
 
 def test_every_broken_bound_is_named_at_once() -> None:

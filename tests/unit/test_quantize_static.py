@@ -113,7 +113,7 @@ def test_a_product_of_constants_is_no_layer() -> None:
 
 def test_half_weights_halve_the_bytes_and_little_else() -> None:
     model, x = residual_layer(), RNG.normal(size=(4, 64)).astype(np.float32)
-    half = half_weights(model, ["up", "down"])
+    half = half_weights(model)
     assert half.ByteSize() < 0.55 * model.ByteSize()
     narrow = WEIGHT.astype(np.float16).astype(np.float32)
     exact = x + (x @ narrow + BIAS) @ narrow

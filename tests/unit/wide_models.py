@@ -10,12 +10,12 @@ from calibration.products import Graphs
 from models.checkpoint import Checkpoint
 from tests.unit.tiny_models import observations, tiny_checkpoint, tiny_policy, tiny_tokenizer
 
-EXAMPLES = 24
+EXAMPLES = 128
 
 
 @cache
 def wide_checkpoint() -> Checkpoint:
-    """Two layers of 64 in the policy and two in the decoder, 24 random observations."""
+    """Two layers of 64 in the policy and two in the decoder, 128 random observations."""
     tokenizer = tiny_tokenizer(dim=64, head_dim=32)
     policy = tiny_policy(dim=64)
     return Checkpoint(tokenizer, policy, tiny_checkpoint().facts, observations(EXAMPLES))
