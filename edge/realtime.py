@@ -15,10 +15,9 @@ from collections.abc import Callable
 
 from edge.rates import NS_PER_S, NS_PER_US
 from edge.robot import RealTime
+from firmware_bridge.timers import sharpen_timers
 
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4  # mlockall(2)
-_PR_SET_TIMERSLACK = 29  # prctl(2)
-_LEAST_SLACK_NS = 1
 WAKE_LATENCY = "/dev/cpu_dma_latency"  # Linux: power/pm_qos_interface; holds while it is open
 
 
@@ -40,7 +39,7 @@ def configure(settings: RealTime) -> list[str]:
     if settings.wake_latency_us is not None:
         latency_us = settings.wake_latency_us
         warnings += _attempt("shallow idle states", lambda: _bound_wake_latency(latency_us))
-    warnings += _attempt("exact timers", _sharpen_timers)
+    warnings += _attempt("exact timers", sharpen_timers)
     if settings.lock_memory:
         warnings += _attempt("locked memory", _lock_memory)
     gc.collect()
@@ -64,11 +63,6 @@ def _bound_wake_latency(latency_us: int) -> None:
     except FileNotFoundError:
         return  # a kernel without idle states to choose from
     os.write(descriptor, struct.pack("=i", latency_us))
-
-
-def _sharpen_timers() -> None:
-    """Outside of the real-time classes the kernel else adds 50 µs of slack to every sleep."""
-    _call("prctl", _PR_SET_TIMERSLACK, _LEAST_SLACK_NS, 0, 0, 0)
 
 
 def _lock_memory() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,7 +54,7 @@ def emulate(
         _usage(f"interface {ADAPTER!r} is for CAN: {protocol} runs on a serial line")
     if plant not in PLANTS:
         _usage(f"plant {plant!r} is not known (known: {', '.join(PLANTS)})")
-    line = LineOptions(link, baud, channel)
+    line = LineOptions(link, baud, channel, may_host=interface != ADAPTER)
     try:
         emulation = make_emulation(known[protocol], plant, joints, line)
         if interface == ADAPTER:
@@ -112,6 +113,10 @@ def _arm_plant(name: str) -> Plant:
 
 def _serve(emulation: Emulation) -> None:
     """Say where, and run until SIGTERM or SIGINT; the port goes with it."""
+    from firmware_bridge.timers import sharpen_timers
+
+    with suppress(OSError, AttributeError):
+        sharpen_timers()
     stopped = False
 
     def stop(*_: object) -> None:

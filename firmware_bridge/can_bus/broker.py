@@ -8,6 +8,7 @@ import socket
 import struct
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from firmware_bridge.can_bus.frame import frame_fault
 from firmware_bridge.can_bus.medium import SimulatedBus
 from firmware_bridge.can_bus.node import Event, EventKind, Node
 from firmware_bridge.can_bus.rendezvous import give_back_channel
+from firmware_bridge.timers import sharpen_timers
 
 MAX_CLIENTS = 64
 MAX_QUEUE = 1024
@@ -200,6 +202,8 @@ def main(arguments: list[str]) -> None:
     """Process entry: channel, descriptors of listener and lock, nominal and data bit rate."""
     channel = arguments[0]
     listener_fd, lock, nominal, data = map(int, arguments[1:])
+    with suppress(OSError, AttributeError):
+        sharpen_timers()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the clients
     listener = socket.socket(fileno=listener_fd)
     broker = Broker(channel, BitRates(nominal, data), listener, lock)

@@ -41,6 +41,11 @@ CAN_ID_MASK = 0x7FF
 VOLTAGE_ENABLED, REMOTE = 0x10, 0x200  # bits of the statusword
 GENERIC_ERROR = 0x01  # bit of the error register
 FAULT_RESET = 0x80
+LAST_SYNCHRONOUS = 240  # transmission types 1 to 240: with a SYNC
+_TPDOS = (
+    (Object.TPDO1_COMMUNICATION, Object.TPDO1_MAPPING),
+    (Object.TPDO2_COMMUNICATION, Object.TPDO2_MAPPING),
+)
 _TORQUE = (DriveState.OPERATION_ENABLED, DriveState.QUICK_STOP_ACTIVE)
 
 
@@ -67,6 +72,8 @@ class Cia402Drive(CanMotor):
         self._host_heartbeat_id = HEARTBEAT_BASE
         self._command_id: int | None = None
         self._command_mapping: list[tuple[int, int, int]] = []
+        self._synchronous: list[tuple[Object, Object]] = []
+        self._mappings: dict[Object, list[tuple[int, int, int]]] = {}
         self._boot()
 
     def _make_node(self) -> None:
@@ -88,14 +95,14 @@ class Cia402Drive(CanMotor):
         if not self.power or frame.extended or frame.remote:
             return []
         self._now_ns = frame.stamp_ns
+        if self._stale:
+            self._refresh_ids()
         if frame.can_id == SYNC_ID:
             return self._synchronise()
         if frame.can_id == LSS_MASTER_ID:
             return self._lss.hear(frame)
         if self._is_renamed(frame):
             return self._spoken()
-        if self._stale:
-            self._refresh_ids()
         if frame.can_id == self._host_heartbeat_id:
             self._host_heard_ns = frame.stamp_ns
         elif frame.can_id == self._command_id and self._operational:
@@ -127,6 +134,8 @@ class Cia402Drive(CanMotor):
         entry = self._get(Object.RPDO1_COMMUNICATION, 1)
         self._command_id = None if entry & PDO_OFF else entry & CAN_ID_MASK
         self._command_mapping = self._mapping(Object.RPDO1_MAPPING)
+        self._synchronous = [pdo for pdo in _TPDOS if 1 <= self._get(pdo[0], 2) <= LAST_SYNCHRONOUS]
+        self._mappings = {mapping: self._mapping(mapping) for _, mapping in _TPDOS}
 
     def _spoken(self) -> list[CanFrame]:
         return [*self._outbox.take(), *self._changed_status()]
@@ -191,12 +200,12 @@ class Cia402Drive(CanMotor):
                 with contextlib.suppress(canopen.SdoAbortedError):  # mapped to nothing
                     self._node.set_data(index, sub, piece)
 
-    def _make_pdo(self, communication: int, mapping: int) -> list[CanFrame]:
+    def _make_pdo(self, communication: Object, mapping: Object) -> list[CanFrame]:
         can_id = self._pdo_id(communication)
         if can_id is None:
             return []
         try:
-            data = b"".join(self._node.get_data(i, sub) for i, sub, _ in self._mapping(mapping))
+            data = b"".join(self._node.get_data(i, sub) for i, sub, _ in self._mappings[mapping])
         except canopen.SdoAbortedError:  # mapped to nothing
             return []
         return [CanFrame(can_id, data)] if len(data) <= CLASSIC_MAX_LENGTH else []
@@ -206,12 +215,8 @@ class Cia402Drive(CanMotor):
         if self.state is DriveState.OPERATION_ENABLED:
             self._follow_target()
         frames: list[CanFrame] = []
-        for communication, mapping in (
-            (Object.TPDO1_COMMUNICATION, Object.TPDO1_MAPPING),
-            (Object.TPDO2_COMMUNICATION, Object.TPDO2_MAPPING),
-        ):
-            if 1 <= self._get(communication, 2) <= 240:
-                frames += self._make_pdo(communication, mapping)
+        for communication, mapping in self._synchronous:
+            frames += self._make_pdo(communication, mapping)
         return frames
 
     def _changed_status(self) -> list[CanFrame]:

@@ -17,6 +17,7 @@ from firmware_bridge.errors import PortError
 BITS_PER_BYTE = 10  # start, 8 data, stop
 NS_PER_S = 1_000_000_000
 READ_SIZE = 4096
+SPIN_NS = 60_000
 
 PTY_FOLDER = "/dev/pts/"
 
@@ -73,12 +74,18 @@ class PacedPty:
         return self._leaving[0].due_ns if self._leaving else None
 
     def wait(self, until_ns: int) -> None:
-        """Sleep until a byte comes, something is due, or the monotonic time ``until_ns``."""
+        """Sleep until a byte comes, something is due, or the monotonic time ``until_ns``.
+
+        The last ``SPIN_NS`` before an answer is due are spun: waking up would make it late.
+        """
         due_ns = self.next_due_ns()
-        wake_ns = until_ns if due_ns is None else min(until_ns, due_ns)
+        wake_ns = until_ns if due_ns is None else min(until_ns, due_ns - SPIN_NS)
         timeout_s = (wake_ns - time.monotonic_ns()) / NS_PER_S
         if timeout_s > 0:
             select.select((self._master,), (), (), timeout_s)
+        elif due_ns is not None and due_ns <= until_ns:
+            while time.monotonic_ns() < due_ns:
+                pass
 
     def fileno(self) -> int:
         """Descriptor that is readable when the client has sent something."""

@@ -37,11 +37,15 @@ class Emulation(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LineOptions:
-    """The line of emulated devices: ``link`` and ``baud`` for a tty, ``channel`` for CAN."""
+    """The line of emulated devices: ``link`` and ``baud`` for a tty, ``channel`` for CAN.
+
+    ``may_host``: devices on CAN may be the bus of their channel too, as long as they run.
+    """
 
     link: Path | None = None
     baud: int = 1_000_000
     channel: str = "oatcan"
+    may_host: bool = True
 
 
 @dataclass(frozen=True, slots=True)

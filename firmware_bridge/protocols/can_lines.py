@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,9 @@ from firmware_bridge.can_bus.bit_time import INTERMISSION_BITS, BitRates, frame_
 from firmware_bridge.can_bus.frame import CanFrame
 from firmware_bridge.emulation.can_motor import CanMotor
 from firmware_bridge.emulation.can_robot import EmulatedCanRobot
+from firmware_bridge.emulation.hosted_can_robot import HostedCanRobot
 from firmware_bridge.emulation.plant import Plant
+from firmware_bridge.errors import PortError
 from firmware_bridge.joint_map import JointMap
 from firmware_bridge.protocols import BusOptions, Emulation, LineOptions, ProtocolSpec, toolboxes
 from firmware_bridge.transports import can_address
@@ -26,12 +29,13 @@ TYPICAL = bytes.fromhex("3f1aa50c7e9344d2") * 8  # data with as few stuff bits a
 class CanEmulation:
     """An ``Emulation`` on a simulated CAN bus."""
 
-    robot: EmulatedCanRobot
+    robot: EmulatedCanRobot | HostedCanRobot
+    channel: str
 
     @property
     def address(self) -> str:
         """Interface and channel."""
-        return f"oatcan:{self.robot.client.channel}"
+        return f"oatcan:{self.channel}"
 
     def run_until(self, deadline_ns: int) -> None:
         """Run until the monotonic time ``deadline_ns``."""
@@ -46,17 +50,27 @@ def _emulation(
     make_motor: Callable[[int], CanMotor],
 ) -> Callable[[Plant, str, LineOptions], Emulation]:
     def make(plant: Plant, arm: str, line: LineOptions) -> Emulation:
-        from firmware_bridge.can_bus.client import BusClient, ControllerSettings
-
         motors = [make_motor(joint) for joint in range(len(plant.position_rad))]
-        client = BusClient(line.channel, ControllerSettings(queue_length=ANSWER_QUEUE))
-        client.open()
-        robot = EmulatedCanRobot(plant, motors, client)
+        robot = _can_robot(plant, motors, line)
         if arm != "simple":
             robot.motion.hold()
-        return CanEmulation(robot)
+        return CanEmulation(robot, line.channel)
 
     return make
+
+
+def _can_robot(
+    plant: Plant, motors: list[CanMotor], line: LineOptions
+) -> EmulatedCanRobot | HostedCanRobot:
+    """The motors as the bus of their channel, or as guests of the one that it has already."""
+    from firmware_bridge.can_bus.client import BusClient, ControllerSettings
+
+    if line.may_host:
+        with suppress(PortError):
+            return HostedCanRobot(plant, motors, line.channel, RATES)
+    client = BusClient(line.channel, ControllerSettings(queue_length=ANSWER_QUEUE))
+    client.open()
+    return EmulatedCanRobot(plant, motors, client)
 
 
 def can_port(address: str, options: BusOptions, fd: bool) -> CanTransport:

@@ -189,7 +189,7 @@ def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
         (
             ["dynamixel", "--plant", "moon"],
             2,
-            "plant 'moon' is not known (known: simple, viperx)\n",
+            "plant 'moon' is not known (known: simple, viperx, so101)\n",
         ),
         (["dynamixel", "--link", "/"], 1, "link / exists and leads to no pseudo-terminal\n"),
     ],

@@ -1,0 +1,95 @@
+"""Emulated motors that are the bus of their channel too, and those that join it as guests."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from firmware_bridge.can_bus.bit_time import BitRates
+from firmware_bridge.emulation.can_robot import EmulatedCanRobot
+from firmware_bridge.emulation.hosted_can_robot import HostedCanRobot
+from firmware_bridge.emulation.plant import FirstOrderPlant
+from firmware_bridge.errors import PortError
+from firmware_bridge.joint_map import JointMap
+from firmware_bridge.messages import JointState
+from firmware_bridge.protocols import BusOptions, Emulation, LineOptions, load_protocols
+from tests.contract.rigs import short_runtime_directory
+
+PROTOCOLS = load_protocols()
+ANGLES_RAD = np.array([0.3, -0.2])
+TURN_NS = 10_000_000
+
+
+@pytest.fixture(autouse=True)
+def runtime_directory() -> Iterator[None]:
+    with short_runtime_directory():
+        yield
+
+
+def make(protocol: str, **options: bool) -> Emulation:
+    plant = FirstOrderPlant(2)
+    plant.position_rad[:] = ANGLES_RAD
+    line = LineOptions(channel="shared", **options)
+    return PROTOCOLS[protocol].make_emulation(plant, "simple", line)
+
+
+@contextmanager
+def served(emulation: Emulation) -> Iterator[Emulation]:
+    stop = threading.Event()
+
+    def serve() -> None:
+        while not stop.is_set():
+            emulation.run_until(time.monotonic_ns() + TURN_NS)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield emulation
+    finally:
+        stop.set()
+        thread.join()
+        emulation.close()
+
+
+def reading(protocol: str) -> JointState:
+    spec = PROTOCOLS[protocol]
+    joints = JointMap((spec.first_id, spec.first_id + 1))
+    bus = spec.make_bus("oatcan:shared", joints, BusOptions(watchdog_ms=0, patience=100))
+    bus.open()
+    try:
+        return bus.read_state()
+    finally:
+        bus.close()
+
+
+def test_the_first_motors_of_a_channel_are_its_bus_and_later_ones_join_it() -> None:
+    with served(make("odrive")) as host:
+        assert isinstance(host.robot, HostedCanRobot)  # type: ignore[attr-defined]
+        with served(make("damiao")) as guest:
+            assert isinstance(guest.robot, EmulatedCanRobot)  # type: ignore[attr-defined]
+            assert guest.address == host.address == "oatcan:shared"
+            for protocol in ("odrive", "damiao"):
+                np.testing.assert_allclose(reading(protocol).position_rad, ANGLES_RAD, atol=1e-3)
+
+
+def test_a_channel_is_free_again_when_its_bus_has_gone() -> None:
+    for _ in range(2):
+        with served(make("damiao")) as emulation:
+            assert isinstance(emulation.robot, HostedCanRobot)  # type: ignore[attr-defined]
+
+
+def test_motors_that_may_not_host_leave_the_bus_to_a_process_of_its_own() -> None:
+    with served(make("damiao", may_host=False)) as emulation:
+        assert isinstance(emulation.robot, EmulatedCanRobot)  # type: ignore[attr-defined]
+        np.testing.assert_allclose(reading("damiao").position_rad, ANGLES_RAD, atol=1e-3)
+
+
+def test_a_second_bus_on_a_channel_is_refused_by_the_channels_name() -> None:
+    refused = pytest.raises(PortError, match="channel shared has a bus already")
+    with served(make("damiao")), refused:
+        HostedCanRobot(FirstOrderPlant(0), [], "shared", BitRates())
