@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from edge.latency import Samples
 from edge.rates import NS_PER_S, NS_PER_US, period_ns
-from firmware_bridge.wire_cost import WireCost
+from firmware_bridge.wire_cost import CycleCost
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -50,14 +50,14 @@ class Quantiles:
 
 @dataclass(frozen=True, slots=True)
 class TickCost:
-    """What a tick costs. ``wire``: by bus, where its protocol's bytes are known.
+    """What a tick costs. ``wire``: by bus.
 
     ``read`` is measured on the open bus, codec and kernel included; ``compute`` is everything of a
     tick but the bus. Either is None where it was not measured.
     """
 
     rate_hz: int
-    wire: dict[str, WireCost] = field(default_factory=dict)
+    wire: dict[str, CycleCost] = field(default_factory=dict)
     read: Quantiles | None = None
     compute: Quantiles | None = None
 

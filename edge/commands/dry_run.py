@@ -188,8 +188,11 @@ def _servo_report(robot: Robot, tick: TickCost, step_hz: float) -> dict[str, Any
         "rate_hz": tick.rate_hz,
         "period_us": tick.period_ns / NS_PER_US,
         "buses": {
-            name: asdict(cost)
-            | {"read_us": cost.read_ns / NS_PER_US, "write_us": cost.write_ns / NS_PER_US}
+            name: {
+                "cycle": cost.text,
+                "read_us": cost.read_ns / NS_PER_US,
+                "write_us": cost.write_ns / NS_PER_US,
+            }
             for name, cost in tick.wire.items()
         },
         "measured_read_us": _us(tick.read),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from firmware_bridge.bus import JointBus
-from firmware_bridge.can_bus.bit_time import INTERMISSION_BITS, BitRates, frame_bits
-from firmware_bridge.can_bus.frame import CanFrame
+from firmware_bridge.can_bus.bit_time import BitRates
+from firmware_bridge.can_bus.wire_cost import CYCLES
 from firmware_bridge.emulation.can_motor import CanMotor
 from firmware_bridge.emulation.can_robot import EmulatedCanRobot
 from firmware_bridge.emulation.hosted_can_robot import HostedCanRobot
@@ -22,7 +22,6 @@ from firmware_bridge.transports.can_port import CanTransport
 
 RATES = BitRates()
 ANSWER_QUEUE = 1000
-TYPICAL = bytes.fromhex("3f1aa50c7e9344d2") * 8  # data with as few stuff bits as real values have
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,27 +80,8 @@ def can_port(address: str, options: BusOptions, fd: bool) -> CanTransport:
     return wrapped
 
 
-def _wire_us(frames: Sequence[CanFrame], shared: Sequence[CanFrame] = ()) -> Callable[[int], float]:
-    """Time of frames that every joint needs, and of those that all joints share."""
-
-    def time_us(joints: int) -> float:
-        ns = sum(map(_frame_ns, frames)) * joints + sum(map(_frame_ns, shared))
-        return ns / 1000.0
-
-    return time_us
-
-
-def _frame_ns(frame: CanFrame) -> int:
-    gap_ns = INTERMISSION_BITS * 1_000_000_000 // RATES.nominal
-    return RATES.duration_ns(frame_bits(frame)) + gap_ns
-
-
-def _classic(can_id: int, length: int, remote: bool = False) -> CanFrame:
-    return CanFrame(can_id, TYPICAL[:length], remote=remote)
-
-
-def _fd(can_id: int, length: int) -> CanFrame:
-    return CanFrame(can_id, TYPICAL[:length], can_id > 0x7FF, fd=True, switch_rate=True)
+def _wire_us(protocol: str) -> Callable[[int], float]:
+    return lambda joints: CYCLES[protocol].cost(joints, RATES).cycle_ns / 1000.0
 
 
 Makers = tuple[Any, Callable[[CanTransport, Any], JointBus]]  # a configuration, and its bus
@@ -181,7 +161,7 @@ ODRIVE = ProtocolSpec(
     watchdog="in the axis, set by its maker's tool: goes idle",
     limits="velocity and current limits in the axis",
     first_id=0,
-    wire_us=_wire_us([_classic(0x0C, 8), _classic(0x09, 8, remote=True), _classic(0x09, 8)]),
+    wire_us=_wire_us("odrive"),
     make_bus=_bus(_odrive, fd=False, watchdog_ms=0, reply_us=4000, budget_us=9000),
     make_emulation=_emulation(_odrive_axis),
     features=frozenset({"gear_ratios", "takes_velocity"}),
@@ -195,7 +175,7 @@ DAMIAO = ProtocolSpec(
     watchdog="communication timeout: lets go (off unless asked for)",
     limits="ranges of position, velocity and torque in the motor",
     first_id=1,
-    wire_us=_wire_us([_classic(0x01, 8), _classic(0x11, 8)]),
+    wire_us=_wire_us("damiao"),
     make_bus=_bus(_damiao, fd=False, watchdog_ms=0, reply_us=4000, budget_us=9000),
     make_emulation=_emulation(_damiao_motor),
     features=frozenset({"gear_ratios"}),
@@ -209,7 +189,7 @@ MOTEUS = ProtocolSpec(
     watchdog="in every command: holds still, latched until enabled again",
     limits="position bounds in the servo",
     first_id=1,
-    wire_us=_wire_us([_fd(0x8001, 24), _fd(0x100, 20)]),
+    wire_us=_wire_us("moteus"),
     make_bus=_bus(_moteus, fd=True, watchdog_ms=100, reply_us=2000, budget_us=5000),
     make_emulation=_emulation(_moteus_servo),
     features=frozenset({"gear_ratios"}),
@@ -223,7 +203,7 @@ CIA402 = ProtocolSpec(
     watchdog="heartbeat of the host: quick stop, and holds",
     limits="software limits in the drive",
     first_id=1,
-    wire_us=_wire_us([_classic(0x201, 6), _classic(0x181, 8)], [CanFrame(0x80)]),
+    wire_us=_wire_us("cia402"),
     make_bus=_bus(_cia402, fd=False, watchdog_ms=100, reply_us=4000, budget_us=9000),
     make_emulation=_emulation(_cia402_drive),
     features=frozenset({"gear_ratios"}),

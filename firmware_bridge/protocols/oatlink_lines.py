@@ -7,8 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 from firmware_bridge.bus import JointBus
-from firmware_bridge.can_bus.bit_time import INTERMISSION_BITS, BitRates, frame_bits
-from firmware_bridge.can_bus.frame import CanFrame
+from firmware_bridge.can_bus.bit_time import BitRates
 from firmware_bridge.emulation.can_fd_gateway import CanFdGateway
 from firmware_bridge.emulation.controllers import ControllerProcess
 from firmware_bridge.emulation.paced_pty import PacedPty
@@ -22,12 +21,9 @@ from firmware_bridge.oatlink import (
     OatlinkConfig,
     SerialLine,
 )
+from firmware_bridge.oatlink.wire_cost import fd_wire_cost, wire_cost
 from firmware_bridge.protocols import BusOptions, Emulation, LineOptions, ProtocolSpec, toolboxes
 
-US_PER_BYTE = 10.0  # at 1 Mbaud
-HEADER_AND_CRC = 13
-COBS_OVERHEAD = 2
-KNOTS = 3
 # A robot.yaml brings its limits; without one a controller gets these.
 LIMIT_RAD = 2.0 * math.pi
 VELOCITY_RAD_S, DECELERATION_RAD_S2, STEP_RAD = 3.0, 30.0, 0.5
@@ -138,25 +134,11 @@ def _config(joints: JointMap, options: BusOptions) -> OatlinkConfig:
 
 
 def _wire_us(joints: int) -> float:
-    """SETPOINTS of three knots, and TELEMETRY (docs/oatlink.md, sections 2 to 5)."""
-    setpoints = 5 + 2 * (KNOTS - 1) + 2 * KNOTS * joints
-    telemetry = 9 + 6 * joints
-    return US_PER_BYTE * (setpoints + telemetry + 2 * (HEADER_AND_CRC + COBS_OVERHEAD))
+    return wire_cost(joints, LineOptions().baud).cycle_ns / 1000.0
 
 
 def _fd_wire_us(joints: int) -> float:
-    """The same, each in one frame."""
-    from firmware_bridge.oatlink.can_fd import to_can_fd
-
-    setpoints = bytes(HEADER_AND_CRC + 5 + 2 * (KNOTS - 1) + 2 * KNOTS * joints)
-    telemetry = bytes(HEADER_AND_CRC + 9 + 6 * joints)
-    return sum(map(_frame_us, map(to_can_fd, (setpoints, telemetry))))
-
-
-def _frame_us(data: bytes) -> float:
-    rates, noise = BitRates(), bytes.fromhex("3f1aa50c7e9344d2") * 8  # few stuff bits, as in life
-    frame = CanFrame(0x0A0, noise[: len(data)], fd=True, switch_rate=True)
-    return (rates.duration_ns(frame_bits(frame)) + INTERMISSION_BITS * 1000) / 1000.0
+    return fd_wire_cost(joints, BitRates()).cycle_ns / 1000.0
 
 
 OATLINK = ProtocolSpec(

@@ -10,8 +10,6 @@ from firmware_bridge.emulation.plant import Plant
 from firmware_bridge.joint_map import JointMap
 from firmware_bridge.protocols import BusOptions, Emulation, LineOptions, ProtocolSpec, toolboxes
 
-US_PER_BYTE = 10.0  # at 1 Mbaud
-
 
 @dataclass(frozen=True, slots=True)
 class PtyEmulation:
@@ -67,9 +65,9 @@ def _dynamixel_emulation(plant: Plant, arm: str, line: LineOptions) -> Emulation
 
 
 def _dynamixel_wire_us(joints: int) -> float:
-    """Fast sync read of 10 bytes each, sync write of 4 (see ``dynamixel.codec``)."""
-    question, answer, goals = 14 + joints, 8 + 14 * joints, 14 + 5 * joints
-    return US_PER_BYTE * (question + answer + goals)
+    from firmware_bridge.dynamixel.wire_cost import wire_cost
+
+    return wire_cost(tuple(range(1, joints + 1)), LineOptions().baud, True).cycle_ns / 1000.0
 
 
 def _feetech_bus(address: str, joints: JointMap, options: BusOptions) -> JointBus:
@@ -99,9 +97,9 @@ def _feetech_emulation(plant: Plant, arm: str, line: LineOptions) -> Emulation:
 
 
 def _feetech_wire_us(joints: int) -> float:
-    """Sync read of 4 bytes each, sync write of 2 (see ``feetech.codec``)."""
-    question, answer, goals = 8 + joints, 10 * joints, 8 + 3 * joints
-    return US_PER_BYTE * (question + answer + goals)
+    from firmware_bridge.feetech.wire_cost import wire_cost
+
+    return wire_cost(tuple(range(1, joints + 1)), LineOptions().baud).cycle_ns / 1000.0
 
 
 DYNAMIXEL = ProtocolSpec(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from edge.errors import RunError
 from edge.latency import Samples
 from edge.robot import load_robot
+from edge.robot_buses import Bus
 from edge.schedulability import (
     PUBLISH_NS,
     TIGHT,
@@ -21,8 +23,10 @@ from edge.schedulability import (
     reasons,
 )
 from edge.wire_times import check_wire, wire_costs
+from firmware_bridge import protocols
 from firmware_bridge.dynamixel.wire_cost import wire_cost
-from firmware_bridge.wire_cost import WireCost
+from firmware_bridge.protocols import load_protocols
+from firmware_bridge.wire_cost import CycleCost, WireCost
 
 SEVEN = (1, 2, 4, 6, 7, 8, 9)
 # Protocol 2.0, by hand. Question: 7 header and length + 1 instruction + 2 address + 2 length
@@ -72,6 +76,56 @@ def test_a_kilohertz_on_a_one_megabaud_line_is_refused_by_its_bytes_alone() -> N
         "servo.rate_hz 1000 cannot hold: a cycle takes 1760 µs on the wire of bus arm "
         "(176 bytes at 1000000 baud), a tick has 1000 µs"
     )
+
+
+# Feetech, by hand. Question: 6 header to instruction and check sum + 2 address and length + 7 ids.
+# Answers: 7 · (6 + 4). Goals: 6 + 2 + 7 · (id + 2).
+def test_seven_feetech_servos_take_the_wire_time_computed_by_hand() -> None:
+    cost = cost_of(bus={"protocol": "feetech", "port": "/dev/ttyACM0"})
+    assert (cost.read_ns, cost.write_ns) == ((15 + 70) * 10_000, 29 * 10_000)
+    assert cost.text == "114 bytes at 1000000 baud"
+
+
+def cost_of(bus: dict[str, Any]) -> CycleCost:
+    robot = load_robot("viperx")
+    (cost,) = wire_costs(robot.model_copy(update={"buses": {"arm": Bus(**bus)}})).values()
+    return cost
+
+
+@pytest.mark.parametrize("protocol", sorted(load_protocols()))
+def test_every_protocols_cycle_is_that_of_its_bench_and_slower_on_a_slower_wire(
+    protocol: str,
+) -> None:
+    spec = load_protocols()[protocol]
+    port = "oatcan:demo" if spec.is_can else "/dev/ttyACM0"
+    rate = "bitrate" if spec.is_can else "baud"
+    cost = cost_of(bus={"protocol": protocol, "port": port})
+    slow = cost_of(bus={"protocol": protocol, "port": port, rate: 500_000})
+    assert cost.cycle_ns == pytest.approx(spec.wire_us(len(SEVEN)) * 1000, abs=1)
+    assert 1.2 * cost.cycle_ns < slow.cycle_ns <= 2 * cost.cycle_ns
+    assert min(cost.read_ns, cost.write_ns) > 0
+    assert "500000" in slow.text
+
+
+def test_a_can_buss_cycle_counts_its_frames() -> None:
+    assert cost_of({"protocol": "cia402", "port": "oatcan:demo"}).text == (
+        "15 frames at 1000000 bit/s"  # targets, the SYNC, and the answers to it
+    )
+
+
+def test_a_kilohertz_on_classic_can_is_refused_by_its_frames_alone() -> None:
+    bus = Bus(protocol="odrive", port="oatcan:demo")
+    with pytest.raises(RunError, match=r"on the wire of bus arm \(21 frames at 1000000 bit/s\)"):
+        check_wire(robot_at(1_000).model_copy(update={"buses": {"arm": bus}}))
+
+
+def test_a_protocol_of_another_package_counts_as_it_says_of_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    foreign = replace(load_protocols()["feetech"], name="foreign", wire_us=lambda joints: 9.0)
+    monkeypatch.setattr(protocols, "load_protocols", lambda name=None: {"foreign": foreign})
+    cost = cost_of({"protocol": "foreign", "port": "/dev/ttyACM0"})
+    assert (cost.cycle_ns, cost.text) == (9_000, "as foreign says, at its default rates")
 
 
 @pytest.mark.parametrize(("rate_hz", "fits"), [(568, True), (569, False)])
