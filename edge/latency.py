@@ -19,6 +19,7 @@ Int64Array = npt.NDArray[np.int64]
 _RISE, _FALL = 0.5, 0.2
 _LEAST, _MOST = 0.5, 8.0
 _USUAL_SPREAD = 1.15
+_FORGET = 0.03  # a surprise is remembered for some thirty plans
 _SUDDEN = 2.0  # so much slower than the plans before: not the usual spread, but a new state
 
 
@@ -71,20 +72,26 @@ class LatencyModel:
     """A profile and its online correction.
 
     ``factor`` is how much slower than the profile the device is. It rises fast and falls slowly
-    over the plans; a slowness that sets in within a plan counts in that plan already. What prefill
+    over the plans; a slowness that sets in within a plan counts in that plan already. How far a
+    decode exceeded it of late widens what must be reckoned with: profiles are measured in peace.
+    What prefill
     took does not enter into later plans: it pays for caches that other work has emptied.
     """
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
         self.factor = 1.0
+        self._surprise = 1.0
 
     def finish_ns(self, tokens: int, last_stage_ns: int) -> int:
         """High quantile of what one more token after ``tokens`` and its decode will take.
 
         ``last_stage_ns``: how long the stage before it took: a token, or prefill after the first.
         """
-        return round(self.profile.finish_ns[tokens] * self._factor_now(tokens, last_stage_ns))
+        profile = self.profile
+        seen_ns = profile.token_ns[tokens] + self._surprise * profile.decode_ns
+        factor = max(self.factor, self._seen(tokens, last_stage_ns))
+        return round(max(profile.finish_ns[tokens], seen_ns) * factor)
 
     def usual_finish_ns(self, tokens: int, last_stage_ns: int) -> int:
         """The same as it usually is, with what usually varies."""
@@ -97,9 +104,12 @@ class LatencyModel:
         return round(_USUAL_SPREAD * usual_ns * self._factor_now(tokens, last_stage_ns))
 
     def _factor_now(self, tokens: int, last_stage_ns: int) -> float:
+        seen = self._seen(tokens, last_stage_ns)
+        return seen if seen > _SUDDEN * self.factor else self.factor
+
+    def _seen(self, tokens: int, last_stage_ns: int) -> float:
         usual_ns = self.profile.token_ns[tokens - 1] if tokens > 1 else self.profile.prefill_ns
-        seen = last_stage_ns / usual_ns
-        return min(seen, _MOST) if seen > _SUDDEN * self.factor else self.factor
+        return min(last_stage_ns / usual_ns, _MOST)
 
     def rescale(self, ratio: float) -> None:
         """The clocks have changed: everything takes ``ratio`` times as long from now on."""
@@ -110,4 +120,6 @@ class LatencyModel:
         usual = sum(self.profile.token_ns[1 : len(token_ns)]) + self.profile.decode_ns
         taken = int(token_ns[1:].sum()) + decode_ns
         ratio = min(max(taken / usual, _LEAST), _MOST)
+        excess = decode_ns / (self.profile.decode_ns * self.factor)
+        self._surprise = max(excess, self._surprise + _FORGET * (excess - self._surprise))
         self.factor += (_RISE if ratio > self.factor else _FALL) * (ratio - self.factor)

@@ -204,6 +204,8 @@ class Pilot:
         if self._follower.chunk is None:
             self._requests.begin(chunk.plan)
         self._follower.accept(chunk, now_ns)
+        if self._follower.chunk is not None:
+            self._requests.announce_next(self._follower.chunk, now_ns)
 
     def _change_rung(self, stop: Stop | None, now_ns: int) -> None:
         before = self._rung

@@ -54,8 +54,7 @@ class Planner:
         self._chunk = np.zeros((), chunk_dtype(manifest))
         self._plan = np.zeros((), plan_dtype(manifest.tokenizer.tokens))
         self._step_ns = period_ns(manifest.action.rate_hz)
-        self._execution_ns = manifest.action.execution_horizon * self._step_ns
-        self.warm_up = WarmUp(engine, manifest, channels.request, model, clock)
+        self.warm_up = WarmUp(engine, manifest, channels.request, model, clock, self._rehearse)
         self.slow_down(FREE)
 
     def slow_down(self, throttle: Throttle) -> None:
@@ -79,7 +78,13 @@ class Planner:
         tokens = self._generate()
         self._finish(tokens)
         self._publish(self._engine.decode_full(tokens), tokens)
-        self.warm_up.expect(int(request["observed_ns"]) + self._execution_ns)
+
+    def _rehearse(self, request: Record) -> None:
+        """The way of a plan of one token up to the mailbox, so that its code is in the caches."""
+        self._begin(request, self._clock())
+        self._engine.prefill(request["features"])
+        self._time_token(0)
+        np.isfinite(self._engine.decode(1)).all()
 
     def _begin(self, request: Record, now_ns: int) -> None:
         for name in ("plan", "epoch", "observed_ns"):

@@ -45,7 +45,7 @@ class PlanRequests:
         self._budget_ns = robot.planner.budget_us * NS_PER_US
         self._step_ns = period_ns(manifest.action.rate_hz)
         self._execution_ns = manifest.action.execution_horizon * self._step_ns
-        self._half_tick_ns = period_ns(robot.servo.rate_hz) // 2
+        self._tick_ns = period_ns(robot.servo.rate_hz)
         horizon_ns = manifest.action.action_horizon * self._step_ns
         self._open_plans = 1 + horizon_ns // (self._budget_ns + self._step_ns)
         self._plan = 0
@@ -72,6 +72,12 @@ class PlanRequests:
         self.give_notice(self._first_ns)
         self._bell.ring()
 
+    def announce_next(self, chunk: Chunk, now_ns: int) -> None:
+        """Tell the planner at which tick, counted from this one, the next request will come."""
+        ticks = -((now_ns - self._due_ns(chunk)) // self._tick_ns)
+        self.give_notice(now_ns + ticks * self._tick_ns)
+        self._bell.ring()
+
     def give_notice(self, expected_ns: int) -> None:
         """Tell a planner that is looking out when the request is about to come."""
         self._record["plan"] = 0
@@ -88,7 +94,10 @@ class PlanRequests:
             return now_ns >= self._deadline_ns + self._step_ns
         if chunk is None:
             return now_ns >= self._first_ns
-        return now_ns + self._half_tick_ns >= chunk.begin_ns + self._execution_ns
+        return now_ns >= self._due_ns(chunk)
+
+    def _due_ns(self, chunk: Chunk) -> int:
+        return chunk.begin_ns + self._execution_ns - self._tick_ns // 2
 
     def ask(self, sensing: Sensing, command_rad: Float64Array, now_ns: int) -> Stop | None:
         """Post this tick's observation with its deadline; a Stop if it cannot be planned from.

@@ -65,6 +65,7 @@ class Servo:
         self._pilot.give_notice(started_ns + self._stages.work_ns)
         reading = self._sensing.read()
         read_ns = time.monotonic_ns()
+        self._pilot.give_notice(read_ns + self._stages.after_reading_ns)  # the bus varies the most
         setpoint = self._pilot.decide(reading, read_ns)
         decided_ns = time.monotonic_ns()
         self._write(setpoint)

@@ -40,6 +40,11 @@ class StageWatch:
         """How long a tick's work usually takes, from the begin of the reading to the last byte."""
         return sum(self._usual_ns[1:])
 
+    @property
+    def after_reading_ns(self) -> int:
+        """How long what follows the reading usually takes."""
+        return sum(self._usual_ns[2:])
+
     def judge(
         self, late: bool, wake_up_ns: int, read_ns: int, decide_ns: int, write_ns: int
     ) -> Stage:

@@ -6,23 +6,24 @@ then takes thrice its time.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from functools import partial
-from itertools import cycle
 
 import numpy as np
 
 from edge.bundle import Manifest
 from edge.engines import Engine
 from edge.latency import LatencyModel
-from edge.rates import NS_PER_MS
+from edge.rates import NS_PER_MS, NS_PER_US
 from edge.records import request_dtype
 from edge.shared_memory import Mailbox, Record
 
-LEAD_NS = NS_PER_MS  # a whole plan is behind us so long before the request
+LEAD_NS = 3 * NS_PER_MS  # a whole plan is behind us so long before the request
 SPREAD = 1.5  # and it may take so much longer than usual
-STAGE_SPREAD = 3.0  # so may a stage, for which the request would have to wait
-LOOK_OUT_NS = 3 * NS_PER_MS  # how long a request is looked out for beyond its time
+STAGE_SPREAD = 2.5  # so may a stage, for which the request would have to wait
+LOOK_OUT_NS = 12 * NS_PER_MS  # so long beyond its time a request is looked out for: a late tick
+SPIN_NS = 400 * NS_PER_US  # about the noticed moment, so near that nobody else needs the core
+PAUSE_S = 150e-6  # at other times, after every stage: the kernel may have work here for the bus
 
 
 def run_through(engine: Engine, features: Record, tokens: int) -> None:
@@ -44,13 +45,16 @@ class WarmUp:
         requests: Mailbox,
         model: LatencyModel,
         clock: Callable[[], int],
+        rehearse: Callable[[Record], None],
     ) -> None:
+        """``rehearse`` goes the whole way of a plan of one token, for nobody."""
         self._engine = engine
+        self._rehearse = rehearse
         self._requests = requests
         self._model = model
         self._clock = clock
         self._tokens = manifest.tokenizer.tokens
-        self._features = np.zeros((), request_dtype(manifest))["features"]
+        self._request = np.zeros((), request_dtype(manifest))
         self._expected_ns = 0
 
     def expect(self, request_ns: int) -> None:
@@ -77,16 +81,16 @@ class WarmUp:
 
     def run_through(self) -> None:
         """A whole plan, now."""
-        run_through(self._engine, self._features, self._tokens)
+        run_through(self._engine, self._request["features"], self._tokens)
 
     def _stay_warm(self, until_ns: int) -> Record | None:
-        """Run the stages of a shortest plan in turn until the request comes, and return it.
+        """Make shortest plans for nobody until the request comes, and return it.
 
-        The servo gives notice of the moment when it will: no stage is begun any more that would
-        last beyond that.
+        The servo gives notice of the moment when it will: nothing is begun any more that would
+        last beyond that. What is left of the time is prefill's, with which the plan will begin.
         """
-        stages = cycle(self._shortest_plan())
-        stage, usual_ns = next(stages)
+        profile = self._model.profile
+        shortest_ns = profile.prefill_ns + profile.token_ns[0] + profile.decode_ns
         due_ns = until_ns
         while self._clock() < until_ns:
             request = self._requests.take()
@@ -94,22 +98,14 @@ class WarmUp:
                 return request
             if request is not None:
                 due_ns = int(request["observed_ns"])
-            if self._clock() + self._usually(STAGE_SPREAD * usual_ns) < due_ns:
-                stage()
-                stage, usual_ns = next(stages)
+            left_ns = due_ns - self._clock()
+            if left_ns > self._usually(STAGE_SPREAD * shortest_ns):
+                self._rehearse(self._request)
+            elif left_ns > self._usually(STAGE_SPREAD * profile.prefill_ns):
+                self._engine.prefill(self._request["features"])
+            if abs(left_ns) > SPIN_NS:
+                time.sleep(PAUSE_S)
         return None
-
-    def _shortest_plan(self) -> list[tuple[Callable[[], object], int]]:
-        """The stages of a plan of one token, with how long each usually takes, ns."""
-        profile = self._model.profile
-        return [
-            (partial(self._engine.prefill, self._features), profile.prefill_ns),
-            (self._decode_first, profile.token_ns[0] + profile.decode_ns),
-        ]
-
-    def _decode_first(self) -> None:
-        self._engine.next_token()
-        self._engine.decode(1)
 
     def _usually(self, profiled_ns: float) -> int:
         return round(self._model.factor * profiled_ns)

@@ -265,8 +265,13 @@ def test_no_stage_is_begun_that_would_last_beyond_the_noticed_moment(tmp_path: P
     bench.planner.answer(notice)
     begun: list[int] = []
     bench.engine.prefill = lambda features: begun.append(now[0])  # type: ignore[method-assign]
-    bench.engine.decode = lambda prefix: begun.append(now[0])  # type: ignore[method-assign, return-value]
-    bench.engine.decode_full = lambda prefix: None  # type: ignore[method-assign, return-value]
+    decode = bench.engine.decode
+
+    def noted(prefix: int) -> np.ndarray:
+        begun.append(now[0])
+        return decode(prefix)
+
+    bench.engine.decode = noted  # type: ignore[method-assign]
     nearer = notice.copy()
     nearer["observed_ns"] = 50 * MS
     bench.reader.request.post(nearer)
