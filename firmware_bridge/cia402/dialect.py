@@ -35,6 +35,7 @@ from firmware_bridge.messages import Float64Array
 
 INT32_LIMIT = 2**31 - 1
 OPERATIONAL = bytes((0x05,))
+BOOT_UP = b"\0"  # in place of a state in a heartbeat: it has just started
 NS_PER_MS = 1_000_000
 SYNC = CanFrame(SYNC_ID)
 
@@ -55,6 +56,7 @@ class Cia402Dialect:
         self._heartbeat = CanFrame(HEARTBEAT_BASE + host_id, OPERATIONAL)
         self._heartbeat_ns = heartbeat_ms * NS_PER_MS
         self._next_heartbeat_ns = 0
+        self.started_anew: set[int] = set()  # drives that have lost their PDOs by that
         self.watched = False  # a drive that leaves "operation enabled" is a fault
 
     def set_counts_per_turn(self, counts_per_turn: dict[int, int]) -> None:
@@ -94,6 +96,9 @@ class Cia402Dialect:
                 return None
             self._position[joint], self._velocity[joint] = MOTION.unpack(data)
             return joint
+        node = self._node_by_heartbeat.get(can_id)
+        if node is not None and data == BOOT_UP:
+            self.started_anew.add(node)
         if self.watched and not frame.remote:
             self._watch(can_id, data)
         return None
@@ -107,7 +112,7 @@ class Cia402Dialect:
             state = drive_state(STATUS.unpack(data)[0])
             if state is not DriveState.OPERATION_ENABLED:
                 raise DeviceError(f"drive {node} left operation: {state.label}")
-        elif (node := self._node_by_heartbeat.get(can_id)) and data == b"\0":
+        elif (node := self._node_by_heartbeat.get(can_id)) and data == BOOT_UP:
             raise DeviceError(f"drive {node} has started anew; enable again")
 
     def measured(self) -> Measured:

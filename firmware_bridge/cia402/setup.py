@@ -85,13 +85,17 @@ class Cia402Setup:
             raise DeviceError(f"drive {node} reports: fault {code:#06x}")
         if state is DriveState.OPERATION_ENABLED:
             self._check_pdos(node)
-            return
+        else:
+            self._configure(node)
+
+    def _configure(self, node: int) -> None:
         self._nmt(NmtCommand.PRE_OPERATIONAL, node)
         for pdo in PDOS:
             self._configure_pdo(node, pdo)
         self._network.write(node, Object.INTERPOLATION_TIME, self._cycle_ms, 1)
         self._network.write(node, Object.INTERPOLATION_TIME, -3, 2)
         self._nmt(NmtCommand.START, node)
+        self._dialect.started_anew.discard(node)
 
     def _nmt(self, command: NmtCommand, node: int) -> None:
         self._link.tell([CanFrame(NMT_ID, bytes((command, node)))])
@@ -126,6 +130,8 @@ class Cia402Setup:
             for node in self._nodes:
                 if self._state(node) is not DriveState.OPERATION_ENABLED:
                     switched.append(node)
+                if node in self._dialect.started_anew:
+                    self._configure(node)
                 self._enable_drive(node)
             self._arm_heartbeats(self._watchdog_ms)
         except BridgeError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,11 +14,11 @@ from firmware_bridge.dynamixel.registers import Register, describe_hardware_erro
 from firmware_bridge.dynamixel.setup import ServoSetup
 from firmware_bridge.dynamixel.units import JointUnits
 from firmware_bridge.errors import BridgeError, BusTimeout, DeviceError
+from firmware_bridge.long_silence import LongSilence
 from firmware_bridge.messages import JointState, SafeSetpoint
 from firmware_bridge.transports import Transport
 
 BITS_PER_BYTE = 10  # start, 8 data, stop
-REBOOT_NS = 100_000_000  # a servo that was silent for so long may have rebooted meanwhile
 QUIET_NS = 300_000  # a line silent this long carries no late answer any more
 
 
@@ -51,8 +50,7 @@ class DynamixelBus:
         self._sent_ns = 0
         self._setpoints_through_ns = 0  # when the last setpoints have left the wire
         self._line_is_clean = True
-        self._silent: set[int] = set()  # servos that have not answered since
-        self._silent_since_ns = 0
+        self._silence = LongSilence()
         self._enabled = False
 
     def open(self) -> None:
@@ -76,24 +74,13 @@ class DynamixelBus:
         missing = self._collector.missing()
         self._line_is_clean = not missing
         if missing:
-            self._note_silence(missing, start_ns)
+            self._silence.note(missing, start_ns)
             ids = ", ".join(map(str, missing))
             raise BusTimeout(f"no answer from servo {ids} within the read budget")
         self._raise_alerts()
-        if self._silent:
-            self._welcome_back(start_ns)
-        return self._state(stamp_ns)
-
-    def _note_silence(self, missing: Sequence[int], now_ns: int) -> None:
-        if not self._silent:
-            self._silent_since_ns = now_ns
-        self._silent.update(missing)
-
-    def _welcome_back(self, now_ns: int) -> None:
-        """Raise ``DeviceError`` if a servo that was silent for long has lost its torque."""
-        silent, self._silent = sorted(self._silent), set()
-        if self._enabled and now_ns - self._silent_since_ns > REBOOT_NS:
+        if (silent := self._silence.end(start_ns)) and self._enabled:
             self._setup.raise_if_limp(silent)
+        return self._state(stamp_ns)
 
     def _drain(self, deadline_ns: int) -> None:
         """Let a late answer to an earlier question pass by; it would look like this one's."""
@@ -145,7 +132,7 @@ class DynamixelBus:
         """Goal = measured position, then watchdog and torque on; see ``JointBus.enable``."""
         self._setup.enable()
         self._enabled = True
-        self._silent.clear()
+        self._silence.forget()
         self._sent_ns = time.monotonic_ns()
 
     def disable(self) -> None:

@@ -19,6 +19,7 @@ from firmware_bridge.feetech.plausibility import Plausibility
 from firmware_bridge.feetech.registers import Register, describe_status, from_sign_magnitude
 from firmware_bridge.feetech.setup import ServoSetup
 from firmware_bridge.feetech.whole_answer import WHOLE_LENGTH, Readings, WholeAnswer
+from firmware_bridge.long_silence import LongSilence
 from firmware_bridge.messages import Float64Array, JointState, SafeSetpoint
 from firmware_bridge.transports import Transport
 
@@ -32,7 +33,9 @@ SIGN_BIT = 15
 class FeetechBus:
     """Read by one sync read (an STS or SMS function, SCS has none), written by one sync write.
 
-    Only servos that are missing or whose reading is implausible are asked a second time.
+    Only servos that are missing or whose reading is implausible are asked a second time. A servo
+    that had been silent and answers without torque has rebooted: ``read_state`` raises
+    ``DeviceError``.
     """
 
     def __init__(self, transport: Transport, config: FeetechConfig) -> None:
@@ -55,6 +58,8 @@ class FeetechBus:
         self._no_current = (math.nan,) * len(self._ids)
         self._limits = (np.zeros(len(self._ids)), np.zeros(len(self._ids)))
         self._line_is_clean = True
+        self._silence = LongSilence()
+        self._enabled = False
 
     def open(self) -> None:
         """Open the port and check each servo; see ``JointBus.open``."""
@@ -68,7 +73,8 @@ class FeetechBus:
 
     def read_state(self) -> JointState:
         """Read all joints; see ``JointBus.read_state``. Takes at most ``read_budget_us``."""
-        budget_end_ns = time.monotonic_ns() + self._config.read_budget_us * 1000
+        start_ns = time.monotonic_ns()
+        budget_end_ns = start_ns + self._config.read_budget_us * 1000
         if not self._line_is_clean:
             self._drain(budget_end_ns)
         self._readings, self._at_once = [None] * len(self._ids), None
@@ -79,8 +85,11 @@ class FeetechBus:
         missing = self._missing()
         self._line_is_clean = not missing
         if missing:
+            self._silence.note(missing, start_ns)
             ids = ", ".join(map(str, missing))
             raise BusTimeout(f"no answer from servo {ids} (or none to believe) in the read budget")
+        if (silent := self._silence.end(start_ns)) and self._enabled:
+            self._setup.raise_if_limp(silent)
         return self._state(stamp_ns, self._at_once or self._one_by_one())
 
     def _one_by_one(self) -> Readings:
@@ -168,11 +177,15 @@ class FeetechBus:
     def enable(self) -> None:
         """Goal = measured position, then torque on; see ``JointBus.enable``."""
         self._setup.enable()
+        self._enabled = True
+        self._silence.forget()
 
     def disable(self) -> None:
         """Torque off on every servo that answers; see ``JointBus.disable``."""
+        self._enabled = False
         self._setup.disable()
 
     def close(self) -> None:
         """Give the port back; servos with torque hold their last goal."""
+        self._enabled = False
         self._transport.close()

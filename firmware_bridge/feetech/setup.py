@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from firmware_bridge.errors import BridgeError, DeviceError
@@ -76,6 +78,12 @@ class ServoSetup:
         link.write(device_id, Register.TORQUE_ENABLE, 1)
         if not self._has_torque(device_id):
             raise DeviceError(f"servo {device_id} confirmed torque and has none")
+
+    def raise_if_limp(self, ids: Sequence[int]) -> None:
+        """Raise ``DeviceError`` naming the first of these servos that has no torque."""
+        for device_id in ids:
+            if not self._has_torque(device_id):
+                raise DeviceError(f"servo {device_id} was silent and has no torque: it rebooted")
 
     def disable(self) -> None:
         """Torque off everywhere; raises the first error after every servo has been asked."""

@@ -40,7 +40,11 @@ _INT16_NAN = -32768
 
 
 class MoteusDialect:
-    """``CanDialect`` of moteus. A position command keeps a servo's own watchdog quiet."""
+    """``CanDialect`` of moteus. A position command keeps a servo's own watchdog quiet.
+
+    It also brings a servo into position mode that has just rebooted. So one that owes an answer is
+    only asked, until it has shown its mode.
+    """
 
     def __init__(self, joints: JointMap, watchdog_s: float) -> None:
         self._ids = joints.ids
@@ -52,6 +56,7 @@ class MoteusDialect:
         self._tail = whole[len(_HEAD) + 4 :]
         self._questions = [codec.frame(can_id, QUESTION) for can_id in self._command_ids]
         self._values = [(0.0, 0, 0)] * len(joints)  # turns, velocity units, current units
+        self._owes = [False] * len(joints)
         self.watched = False  # a servo that left position mode is a fault
 
     def questions(self, joints: Sequence[int]) -> list[CanFrame]:
@@ -61,10 +66,17 @@ class MoteusDialect:
     def setpoints(self, position_rad: Float64Array) -> list[CanFrame]:
         """Position mode at these turns, each with the question for its state."""
         turns = self._scale.position_units(position_rad).astype("<f4").tobytes()
-        return [
+        frames = [
             CanFrame(can_id, _HEAD + turns[4 * j : 4 * j + 4] + self._tail, True, False, True, True)
             for j, can_id in enumerate(self._command_ids)
         ]
+        if True in self._owes:
+            frames = [
+                question if owes else frame
+                for frame, question, owes in zip(frames, self._questions, self._owes, strict=True)
+            ]
+        self._owes = [True] * len(frames)
+        return frames
 
     def command(self, servo_id: int, turns: float) -> CanFrame:
         """Hold a position [turns]."""
@@ -85,6 +97,7 @@ class MoteusDialect:
         if not math.isfinite(turns) or _INT16_NAN in (speed, current):
             return None
         self._values[joint] = (turns, speed, current)
+        self._owes[joint] = False
         return joint
 
     def measured(self) -> Measured:

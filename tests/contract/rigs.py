@@ -180,6 +180,10 @@ class CanRig:
     def unsilence(self, joint: int) -> None:
         self.robot.motors[joint].power = True
 
+    def reboot(self, joint: int) -> None:
+        """Give one device its power back."""
+        self.robot.motors[joint].restart()
+
     def lose_answers(self, count: int) -> None:
         """The next answers of devices get lost."""
         left = [None] * count
@@ -410,6 +414,9 @@ class FeetechRig:
     def unsilence(self, joint: int) -> None:
         self.servos[joint].power = True
 
+    def reboot(self, joint: int) -> None:
+        self.servos[joint].restart()
+
     def lose_answers(self, count: int) -> None:
         left = [b""] * count
         self.chain.tamper = lambda data: left.pop() if left else data
@@ -473,6 +480,10 @@ class DynamixelRig:
 
     def unsilence(self, joint: int) -> None:
         self.robot.bus.absent.discard(self.ids[joint])
+
+    def reboot(self, joint: int) -> None:
+        self.servos[joint].reboot()
+        self.unsilence(joint)
 
     def lose_answers(self, count: int) -> None:
         left = [b""] * count

@@ -5,6 +5,7 @@ The list is ``RIGS``, and ``REAL_RIGS`` where a machine with such hardware runs 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 
@@ -86,6 +87,17 @@ def read_patiently(bus: JointBus) -> JointState:
         except BusTimeout:
             continue
     raise AssertionError("no state in 20 reads")
+
+
+def enable_patiently(bus: JointBus) -> None:
+    """A busy machine may keep a device's confirmation waiting too long."""
+    for _ in range(5):
+        try:
+            bus.enable()
+            return
+        except BusTimeout:
+            continue
+    raise AssertionError("not enabled in 5 attempts")
 
 
 def test_it_is_a_joint_bus(rig) -> None:  # type: ignore[no-untyped-def]
@@ -214,6 +226,34 @@ def test_a_fault_of_a_device_is_named_while_running(bus: JointBus, rig) -> None:
         return False
 
     assert eventually(raises)
+
+
+def test_a_device_that_rebooted_is_named_and_stays_limp_until_it_is_enabled(rig) -> None:  # type: ignore[no-untyped-def]
+    bus = rig.bus(HASTY)
+    bus.open()
+    enable_patiently(bus)
+    still = setpoint(read_patiently(bus).position_rad)
+
+    def tick() -> str:
+        """What a cycle raises."""
+        try:
+            bus.write_setpoints(still)
+            bus.read_state()
+        except (BusTimeout, DeviceError) as error:
+            return f"{type(error).__name__} {error}"
+        return ""
+
+    rig.silence(2)
+    end = time.monotonic() + 0.2
+    while time.monotonic() < end:
+        assert "DeviceError" not in tick()
+    rig.reboot(2)
+    assert eventually(lambda: re.search(rf"DeviceError .*\b{rig.ids[2]}\b", tick()) is not None)
+    assert not rig.torque()[2]
+    enable_patiently(bus)
+    read_patiently(bus)
+    assert all(rig.torque())
+    bus.close()
 
 
 def test_a_silent_host_stops_the_devices_until_they_are_enabled_again(rig_kind) -> None:  # type: ignore[no-untyped-def]
