@@ -20,6 +20,7 @@ _RISE, _FALL = 0.5, 0.2
 _LEAST, _MOST = 0.5, 8.0
 _USUAL_SPREAD = 1.15
 _FORGET = 0.03  # a surprise is remembered for some thirty plans
+_WORST_SURPRISE = 3.0
 _SUDDEN = 2.0  # so much slower than the plans before: not the usual spread, but a new state
 
 
@@ -120,6 +121,6 @@ class LatencyModel:
         usual = sum(self.profile.token_ns[1 : len(token_ns)]) + self.profile.decode_ns
         taken = int(token_ns[1:].sum()) + decode_ns
         ratio = min(max(taken / usual, _LEAST), _MOST)
-        excess = decode_ns / (self.profile.decode_ns * self.factor)
+        excess = min(decode_ns / (self.profile.decode_ns * self.factor), _WORST_SURPRISE)
         self._surprise = max(excess, self._surprise + _FORGET * (excess - self._surprise))
         self.factor += (_RISE if ratio > self.factor else _FALL) * (ratio - self.factor)

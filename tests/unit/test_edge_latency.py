@@ -62,6 +62,16 @@ def test_a_slowness_that_sets_in_within_a_plan_counts_in_that_plan() -> None:
     assert not another_token_fits(model, 1, 4 * PROFILE.prefill_ns, 0, budget_ns)
 
 
+def test_a_decode_that_took_longer_than_foretold_is_reckoned_with_for_a_while() -> None:
+    model = LatencyModel(PROFILE)
+    before_ns = model.finish_ns(3, TOKEN_NS)
+    model.observe(np.full(8, TOKEN_NS), 3 * DECODE_NS)
+    assert model.finish_ns(3, TOKEN_NS) >= TOKEN_NS + 3 * DECODE_NS > before_ns
+    for _ in range(100):
+        observe(model, 1.0)
+    assert model.finish_ns(3, TOKEN_NS) == pytest.approx(before_ns, rel=0.1)
+
+
 def test_a_slow_first_token_alone_is_no_slow_device() -> None:
     model = LatencyModel(PROFILE)
     durations = np.full(8, TOKEN_NS)

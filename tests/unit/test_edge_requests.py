@@ -183,3 +183,24 @@ def test_a_planner_that_never_answers_costs_no_memory(desk: Desk) -> None:
     assert len(desk.requests._starts) <= open_plans
     desk.answer(asked[1 - open_plans])  # yet one whose horizon is not over still counts
     assert desk.requests.answer(desk.now_ns) is not None
+
+
+@pytest.mark.parametrize("offset_ns", [0, TICK_NS // 3, TICK_NS - 1])
+def test_the_planner_is_told_at_which_tick_it_will_be_asked_next(
+    desk: Desk, offset_ns: int
+) -> None:
+    request = desk.ask()
+    os.read(desk.bell.descriptor, 8)
+    desk.answer(request)
+    chunk = desk.requests.answer(desk.now_ns)
+    assert chunk is not None
+    now_ns = desk.now_ns + offset_ns
+    desk.requests.announce_next(chunk, now_ns)
+    assert os.read(desk.bell.descriptor, 1)
+    notice = desk.posted.take()
+    assert notice is not None
+    assert int(notice["plan"]) == 0
+    ticks, rest = divmod(int(notice["observed_ns"]) - now_ns, TICK_NS)
+    assert rest == 0
+    assert desk.requests.due(chunk, now_ns + ticks * TICK_NS)
+    assert not desk.requests.due(chunk, now_ns + (ticks - 1) * TICK_NS)
