@@ -21,6 +21,10 @@ from edge.system_files import SystemFiles
 from edge.throttling import Clocks
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 0.9999)
+BEYOND = 3
+"""A quantile is stored where so many samples at least are expected beyond it."""
+
+_ROUNDING = 1e-9  # 1.0 - 0.999 is a little more than 0.001
 
 
 class ProfileKey(BaseModel):
@@ -56,8 +60,9 @@ class ProfileKey(BaseModel):
 
 
 class StoredProfile(BaseModel):
-    """Quantiles of every stage, ns, in the order of ``quantiles``.
+    """Quantiles of every stage, ns, in the order of ``quantiles``: those that its plans support.
 
+    A decode of one length is measured less often, so that the finest may lack there.
     ``finish_ns[i]``: token i and a decode after it; ``decode_ns[k]``: a decode of k tokens.
     ``clocks``: what the device allowed its clocks then; None in a profile of before that was kept.
     """
@@ -80,7 +85,7 @@ class StoredProfile(BaseModel):
         return StoredProfile(
             key=key,
             plans=len(samples.prefill_ns),
-            quantiles=QUANTILES,
+            quantiles=supported(len(samples.prefill_ns)),
             prefill_ns=_quantiles(samples.prefill_ns),
             token_ns=tuple(_quantiles(column) for column in samples.token_ns.T),
             finish_ns=tuple(_quantiles(column) for column in finish_ns.T),
@@ -92,11 +97,15 @@ class StoredProfile(BaseModel):
         )
 
     def profile(self, miss_target: float) -> Profile:
-        """The profile at the stored quantile that misses no more often than ``miss_target``."""
-        column = next((i for i, q in enumerate(self.quantiles) if 1.0 - q <= miss_target), None)
-        if column is None:
-            finest = 1.0 - self.quantiles[-1]
+        """The profile at the stored quantile that misses no more often than ``miss_target``, or at
+        the finest there is where too few plans were measured for it.
+
+        Raises UsageError for a target finer than any that is ever stored.
+        """
+        finest, target = 1.0 - QUANTILES[-1], miss_target * (1.0 + _ROUNDING)
+        if finest > target:
             raise UsageError(f"miss target is {miss_target}, allowed is {finest:g} or more")
+        column = next((i for i, q in enumerate(self.quantiles) if 1.0 - q <= target), -1)
         return Profile(
             prefill_ns=self.prefill_ns[0],
             token_ns=tuple(token[0] for token in self.token_ns),
@@ -115,6 +124,17 @@ class StoredProfile(BaseModel):
             os.fsync(file.fileno())
         temporary.replace(path)
         return path
+
+
+def supported(samples: int) -> tuple[float, ...]:
+    """The quantiles of which so many samples say something; the median always."""
+    enough = (q for q in QUANTILES[1:] if samples * (1.0 - q) >= BEYOND * (1.0 - _ROUNDING))
+    return (QUANTILES[0], *enough)
+
+
+def plans_for(quantile: float) -> int:
+    """How many samples a quantile needs."""
+    return round(BEYOND / (1.0 - quantile))
 
 
 def find_profile(key: ProfileKey) -> StoredProfile | None:
@@ -140,4 +160,4 @@ def _processor(files: SystemFiles) -> str:
 
 
 def _quantiles(samples_ns: Int64Array) -> tuple[int, ...]:
-    return tuple(np.quantile(samples_ns, QUANTILES).astype(int).tolist())
+    return tuple(np.quantile(samples_ns, supported(len(samples_ns))).astype(int).tolist())

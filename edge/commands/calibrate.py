@@ -9,7 +9,7 @@ import typer
 
 from edge.commands.calibrate_joints import joints
 
-ENOUGH_FOR_P999 = 3_000
+PLANS = 3_000
 
 calibrate_app = typer.Typer(help="Measure once, and store.", no_args_is_help=True)
 
@@ -27,8 +27,8 @@ def latency(
         str | None, typer.Option(help="One precision; all of the bundle's if left out.")
     ] = None,
     plans: Annotated[
-        int, typer.Option("--n", min=100, help="Plans to measure; below 3000, p99.9 says little.")
-    ] = ENOUGH_FOR_P999,
+        int, typer.Option("--n", min=100, help="Plans to measure; p99.9 needs 3000, p99.99 30000.")
+    ] = PLANS,
     priority: Annotated[int, typer.Option(min=1, max=98, help="SCHED_FIFO, as the planner.")] = 60,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -52,10 +52,23 @@ def latency(
         key = ProfileKey.here(loaded.digest, chosen, name)
         stored = StoredProfile.of(key, samples, clocks)
         rows.append({"path": str(stored.save())} | stored.model_dump())
+    _warn(plans)
     if as_json:
         print(json.dumps({"profiles": rows}))
     else:
         _print(rows)
+
+
+def _warn(plans: int) -> None:
+    """One line where the planner's own quantile is beyond what so many plans say."""
+    from edge.profiles import plans_for, supported
+    from edge.robot import PlannerRates
+
+    wanted = 1.0 - PlannerRates.model_fields["miss_target"].default
+    if plans < plans_for(wanted):
+        finest = f"p{100 * supported(plans)[-1]:g}"
+        needed = f"p{100 * wanted:g} needs --n {plans_for(wanted)}"
+        typer.echo(f"calibrate: {plans} plans support {finest} at most; {needed}", err=True)
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
@@ -71,6 +84,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
         stages |= {f"token {index + 1}": ns for index, ns in enumerate(row["token_ns"])}
         stages |= {f"decode at {prefix}": ns for prefix, ns in row["decode_ns"].items()}
         for stage, values in stages.items():
-            table.add_row(stage, *(f"{ns / 1000:.0f}" for ns in values))
+            cells = [f"{ns / 1000:.0f}" for ns in values]
+            table.add_row(stage, *cells, *["-"] * (len(row["quantiles"]) - len(cells)))
         console.print(table)
         console.print(f"stored as {row['path']}", soft_wrap=True)

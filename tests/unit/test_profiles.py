@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from edge.engines import resolve
+from edge.errors import UsageError
 from edge.latency import Samples
-from edge.profiles import ProfileKey, StoredProfile, find_profile
+from edge.profiles import ProfileKey, StoredProfile, find_profile, plans_for
 from edge.throttling import ClockReader, Clocks, ThrottleWatch, Zone
 from tests.needs import require
 from tests.unit.test_throttling import CAP, SystemFiles, put
@@ -78,6 +79,26 @@ def test_a_start_on_a_throttled_board_is_judged_by_the_clocks_of_the_profile(
     assert "capped at 50%" in throttle.reason
 
 
+@pytest.mark.parametrize(
+    ("plans", "finest"), [(100, 0.9), (299, 0.9), (300, 0.99), (3_000, 0.999), (30_000, 0.9999)]
+)
+def test_only_quantiles_that_the_plans_support_are_stored(plans: int, finest: float) -> None:
+    stored = StoredProfile.of(KEY, samples(plans))
+    assert stored.quantiles[-1] == finest
+    assert {len(row) for row in stored.finish_ns} == {len(stored.quantiles)}
+    assert max(len(row) for row in stored.decode_ns.values()) <= len(stored.quantiles)
+    assert plans_for(finest) <= plans
+
+
+def test_the_planner_gets_the_quantile_of_its_miss_target_or_the_finest_there_is() -> None:
+    many, few = StoredProfile.of(KEY, samples(30_000)), StoredProfile.of(KEY, samples(300))
+    assert many.profile(0.001).finish_ns == tuple(row[3] for row in many.finish_ns)
+    assert many.profile(0.0001).finish_ns == tuple(row[4] for row in many.finish_ns)
+    assert few.profile(0.001).finish_ns == tuple(row[2] for row in few.finish_ns)
+    with pytest.raises(UsageError, match=r"miss target is 1e-05, allowed is 0\.0001 or more"):
+        many.profile(0.00001)
+
+
 def test_a_profile_of_the_engine_auto_is_stored_where_the_planner_looks(tmp_path: Path) -> None:
     require("torch")
     from tests.bundles import tiny_bundle
@@ -86,7 +107,8 @@ def test_a_profile_of_the_engine_auto_is_stored_where_the_planner_looks(tmp_path
     entry = "from edge.commands.main import main; main()"
     command = [sys.executable, "-c", entry, "calibrate", "latency", str(loaded.path)]
     options = ["--engine", "auto", "--precision", "fp32", "--n", "100", "--json"]
-    subprocess.run([*command, *options], check=True, capture_output=True, timeout=120)
+    done = subprocess.run([*command, *options], check=True, capture_output=True, timeout=120)
+    assert b"100 plans support p90 at most; p99.9 needs --n 3000" in done.stderr
     name = resolve(loaded, "auto", "fp32")
     assert name != "auto"
     assert find_profile(ProfileKey.here(loaded.digest, name, "fp32")) is not None
