@@ -15,15 +15,28 @@ from edge.engines import Engine, Float32Array
 from edge.records import request_dtype
 from edge.shared_memory import Record
 from models import checkpoint as checkpoints
+from models.checkpoint import Checkpoint
 from tests.unit.tiny_models import tiny_checkpoint
+from tests.unit.wide_models import wide_checkpoint
+
+WIDE_EXAMPLES = 16
 
 LOOSE = Bounds(max_action_error_rad=1.0, min_token_agreement=0.0)
 """For untrained models: their tokens are as good as random, and so near to one another."""
 
 
 def tiny_bundle(folder: Path, **tokenizer_changes: Any) -> Bundle:
-    """Export an untrained policy of 4 tokens and 3 joints; every precision that export has."""
-    checkpoints.save(folder / "checkpoint", tiny_checkpoint(**tokenizer_changes))
+    """Export an untrained policy of 4 tokens and 3 joints, too narrow to be quantized."""
+    return _exported(folder, tiny_checkpoint(**tokenizer_changes))
+
+
+def wide_bundle(folder: Path, **tokenizer_changes: Any) -> Bundle:
+    """The same of a policy whose every graph has layers to quantize, all of which are."""
+    return _exported(folder, wide_checkpoint(WIDE_EXAMPLES, **tokenizer_changes))
+
+
+def _exported(folder: Path, checkpoint: Checkpoint) -> Bundle:
+    checkpoints.save(folder / "checkpoint", checkpoint)
     export_bundle(folder / "checkpoint", folder / "bundle", bounds=LOOSE)
     return bundles.load(folder / "bundle")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import pytest
 from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
+from calibration.graphs import build_graphs
+from calibration.precisions import PRECISIONS
+from calibration.products import Graphs, layers_of
 from edge import bundle as bundles
 from edge.bundle import GRAPHS, Bundle
 from edge.commands.bundles import shipped_bundles
@@ -23,6 +27,7 @@ from edge.engines.trt.builder import BuildOptions, build_plan
 from edge.engines.trt.cuda_driver import Gpu
 from edge.engines.trt.plans import bundle_plans
 from edge.errors import BundleError, EngineError, UsageError
+from models import checkpoint as checkpoints
 from tests.bundles import tiny_bundle
 from tests.needs import require
 from tests.unit.onnx_graphs import WEIGHTS, product
@@ -39,6 +44,16 @@ SHIPPED = [
 def backend() -> Backend:
     require("tensorrt_rtx")
     return load_backend("tensorrt-rtx")
+
+
+@pytest.fixture(scope="module")
+def shipped_fp16() -> Graphs:
+    """As export makes them; with these the shipped bundle would be too large."""
+    path = Path(str(resources.files("models"))) / "checkpoints" / "viperx-lift"
+    checkpoint = checkpoints.load(path)
+    horizon = checkpoint.facts["execution_horizon"]
+    base = build_graphs(checkpoint.tokenizer, checkpoint.policy, horizon)
+    return PRECISIONS["fp16"].lower(base, layers_of(base), {})
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +111,16 @@ def test_every_graph_that_ships_compiles_or_is_marked_for_cpus(
                 build_plan(backend, onnx_bytes, graph, options)
         return
     assert build_plan(backend, onnx_bytes, graph, options).nodes > 10
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_fp16_of_the_shipped_checkpoint_compiles_although_its_bundle_has_none(
+    backend: Backend, shipped_fp16: Graphs, graph: str
+) -> None:
+    model = shipped_fp16[graph]
+    assert any(tensor.data_type == TensorProto.FLOAT16 for tensor in model.graph.initializer)
+    options = BuildOptions(("sm86", "sm120"))
+    assert build_plan(backend, model.SerializeToString(), graph, options).nodes > 10
 
 
 def test_every_precision_that_export_offers_compiles_or_is_for_cpus(

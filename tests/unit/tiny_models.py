@@ -66,10 +66,15 @@ def tiny_checkpoint(**tokenizer_changes: Any) -> Checkpoint:
         "training": {"seed": 0},
     }
     tokenizer, policy = tiny_tokenizer(**tokenizer_changes), tiny_policy()
-    for value in [*tokenizer.parameters(), *policy.parameters()]:
-        if value.ndim > 1:  # as a checkpoint stores it
+    return as_stored(Checkpoint(tokenizer, policy, facts, observations(6)))
+
+
+def as_stored(checkpoint: Checkpoint) -> Checkpoint:
+    """The same with its matrices rounded as a checkpoint's files hold them."""
+    for value in [*checkpoint.tokenizer.parameters(), *checkpoint.policy.parameters()]:
+        if value.ndim > 1:
             value.data = value.data.half().float()
-    return Checkpoint(tokenizer, policy, facts, observations(6))
+    return checkpoint
 
 
 def observations(count: int) -> dict[str, torch.Tensor]:
