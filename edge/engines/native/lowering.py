@@ -77,6 +77,10 @@ class Lowering:
             self._values[name] = self.memory.constant(constant)
         return self._values[name]
 
+    def inputs(self, node: NodeProto) -> list[Array]:
+        """The arrays that a node reads."""
+        return [self.value(name) for name in node.input if name]
+
     def give(self, name: str, value: Array) -> None:
         """Name a view."""
         self._values[name] = value
@@ -148,6 +152,16 @@ class Lowering:
         for record, step in zip(operations, self._steps, strict=True):
             _write(record, step, places)
         return Program(operations, constants, scratch_size, inputs, outputs)
+
+
+def attribute(node: NodeProto, name: str, default: Any = None) -> Any:
+    """An attribute of a node, or ``default`` where it is left out."""
+    from onnx import helper
+
+    for item in node.attribute:
+        if item.name == name:
+            return helper.get_attribute_value(item)
+    return default
 
 
 def declared(items: Sequence[Any], where: str) -> dict[str, Tensor]:
