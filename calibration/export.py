@@ -26,6 +26,7 @@ from calibration.session import GraphModel
 from calibration.workshop import Calibration, Progress, Workshop
 from models import checkpoint as checkpoints
 from models.checkpoint import Checkpoint
+from models.directories import require_writable
 
 DEFAULT_PRECISIONS = ("fp32", "fp16", "int8")
 PARITY_OBSERVATIONS = 3000
@@ -51,8 +52,9 @@ def export_bundle(
     precision, CheckpointError for a bad checkpoint, and FileExistsError if the bundle exists and
     ``overwrite`` is not set.
     """
-    _check_precisions(precisions)
+    check_precisions(precisions)
     refuse_to_clobber(out_dir, overwrite)
+    require_writable(out_dir)
     checkpoint, bounds = checkpoints.load(checkpoint_dir), bounds or Bounds()
     horizon = checkpoint.facts["execution_horizon"]
     base = build_graphs(checkpoint.tokenizer, checkpoint.policy, horizon)
@@ -71,7 +73,8 @@ def export_bundle(
     return parity
 
 
-def _check_precisions(precisions: Sequence[str]) -> None:
+def check_precisions(precisions: Sequence[str]) -> None:
+    """Raises ValueError for none at all, or for one that there is not."""
     for precision in precisions:
         if precision not in PRECISIONS:
             raise ValueError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")

@@ -17,8 +17,10 @@ def write_directory(target: Path, files: Mapping[str, bytes]) -> None:
     """Makes ``target`` hold exactly ``files`` (relative path → content), synced to disk.
 
     They are written beside it first. A process killed at any moment leaves the old directory or
-    the new one under ``target``, and at worst a ``.NAME.*`` directory to delete.
+    the new one under ``target``, and at worst a ``.NAME.*`` directory to delete. A link stays, and
+    what it points to is replaced.
     """
+    target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
@@ -29,6 +31,14 @@ def write_directory(target: Path, files: Mapping[str, bytes]) -> None:
     finally:
         shutil.rmtree(building, ignore_errors=True)
     _sync(target.parent)
+
+
+def require_writable(target: Path) -> None:
+    """Raises OSError if ``target`` could not be written; leaves nothing behind."""
+    folder = target.resolve().parent
+    while not folder.exists():
+        folder = folder.parent
+    Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=folder)).rmdir()
 
 
 def _write_synced(path: Path, content: bytes) -> None:

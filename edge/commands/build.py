@@ -26,9 +26,6 @@ def build(
     cache: Annotated[
         Path | None, typer.Option(help="Directory of the plans; default: the user's cache.")
     ] = None,
-    version_compatible: Annotated[
-        bool, typer.Option(help="Plans that later versions' lean runtime loads too.")
-    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object as the last line.")
     ] = False,
@@ -42,7 +39,7 @@ def build(
     loaded = load(find_bundle(bundle))
     backend = load_backend(target)
     names = tuple(name.strip().lower() for name in compute.split(",") if name.strip())
-    options = BuildOptions(names, version_compatible)
+    options = BuildOptions(names)
     started_ns = time.monotonic_ns()
     plans = _build(loaded, precision, backend, options, cache)
     seconds = (time.monotonic_ns() - started_ns) / 1e9

@@ -61,10 +61,16 @@ def _figures(figures: dict[str, Any], prefix: str) -> dict[str, Any]:
     for metric, by_prefix in figures.items():
         value = by_prefix.get(prefix) if isinstance(by_prefix, dict) else None
         if isinstance(value, dict):
-            row |= {_column(metric, statistic): number for statistic, number in value.items()}
+            row |= {_column(metric, name): _number(number) for name, number in value.items()}
         elif value is not None:
-            row[metric] = value
+            row[metric] = _number(value)
     return row
+
+
+def _number(value: Any) -> int | float:
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"{value!r} is no number")
+    return value
 
 
 def _column(metric: str, statistic: str) -> str:

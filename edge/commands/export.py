@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from edge.errors import RunError
+
 
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="Directory that train wrote.")],
@@ -41,12 +43,11 @@ def export(
     try:
         import torch
 
-        from calibration.export import export_bundle
+        from calibration.export import check_precisions, export_bundle
         from calibration.gate import Bounds
         from calibration.workshop import Calibration
     except ImportError as error:
-        typer.echo(f"export: {error.name} is missing; install oat-edge[train]", err=True)
-        raise typer.Exit(1) from error
+        raise RunError(f"export: {error.name} is missing; install oat-edge[train]") from error
     from rich.console import Console
 
     torch.set_num_threads(1)
@@ -54,8 +55,12 @@ def export(
     wanted = list(dict.fromkeys(name.strip() for name in precisions.split(",") if name.strip()))
     drop = 2.0 if max_success_drop is None else max_success_drop
     try:
+        check_precisions(wanted)
         bounds = Bounds(max_action_error_rad, min_token_agreement, drop)
         method = Calibration(calibration)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    try:
         with console.status(f"exporting {checkpoint}") as status:
             parity = export_bundle(
                 checkpoint,
@@ -68,8 +73,7 @@ def export(
                 progress=status.update,
             )
     except (ValueError, OSError) as error:
-        typer.echo(f"export: {error}", err=True)
-        raise typer.Exit(1) from error
+        raise RunError(f"export: {error}") from error
     console.print(_table(parity))
     for precision, figures in parity["precisions"].items():
         if figures.get("kept_layers"):

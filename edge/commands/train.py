@@ -66,8 +66,7 @@ def train(
         from models.recipes import scaled, shortened
         from models.rivals import RIVALS
     except ImportError as error:
-        need = f"train needs the extra 'train': pip install 'oat-edge[train]' ({error.name})"
-        raise RunError(need) from error
+        raise RunError(f"train: {error.name} is missing; install oat-edge[train]") from error
     torch.set_num_threads(threads)
     if policy not in ("oat", *RIVALS):
         raise typer.BadParameter(f"--policy is {policy!r}, allowed are oat, {', '.join(RIVALS)}")

@@ -39,8 +39,17 @@ def variant(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def bundle(variant: str, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return wide_bundle(tmp_path_factory.mktemp(variant), **VARIANTS[variant])
+def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
+    """Once for all engines, in whatever order they come."""
+    return {
+        variant: wide_bundle(tmp_path_factory.mktemp(variant), **changes)
+        for variant, changes in VARIANTS.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def bundle(variant: str, exported: dict[str, Bundle]) -> Bundle:
+    return exported[variant]
 
 
 @pytest.fixture(scope="module", params=TOLERANCE_RAD)

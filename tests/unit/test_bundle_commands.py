@@ -94,7 +94,14 @@ def test_verify_refuses_by_name_and_says_so_in_json_too(
     assert refusal["error"] == str(result.exception)
 
 
-@pytest.mark.parametrize("report", [[], {"precisions": 3}, {"precisions": {"fp32": 3}}, {}])
+WORDY = {"precisions": {"fp32": {"token_agreement": {"1": "all"}}}}
+WORDY_STATISTIC = {"precisions": {"fp32": {"action_error_rad": {"1": {"p99": "small"}}}}}
+
+
+@pytest.mark.parametrize(
+    "report",
+    [[], {"precisions": 3}, {"precisions": {"fp32": 3}}, {}, WORDY, WORDY_STATISTIC],
+)
 def test_a_report_of_another_shape_is_refused_by_name(tmp_path: Path, report: Any) -> None:
     with pytest.raises(BundleError, match=r"parity\.json: not a parity report"):
         run("verify", with_report(tmp_path / "b", report), "--json", code=1)

@@ -7,7 +7,7 @@ import pytest
 from calibration.bundle_writer import refuse_to_clobber
 from edge.bundle import MANIFEST
 from models import directories
-from models.directories import write_directory
+from models.directories import require_writable, write_directory
 
 OLD, NEW = {"a": b"old", "sub/b": b"old"}, {"a": b"new", "c": b"new"}
 
@@ -34,6 +34,25 @@ def test_it_is_replaced_on_a_file_system_without_exchange(
     write_directory(tmp_path / "b", NEW)
     assert content(tmp_path / "b") == NEW
     assert [p.name for p in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path: Path) -> None:
+    link, target = tmp_path / "link", tmp_path / "elsewhere" / "bundle"
+    link.symlink_to(target)
+    for files in (OLD, NEW):  # it dangles at first
+        write_directory(link, files)
+        assert link.is_symlink()
+        assert content(target) == files
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["elsewhere", "link"]
+    assert [p.name for p in target.parent.iterdir()] == ["bundle"]
+
+
+def test_what_can_be_written_is_tried_without_a_trace(tmp_path: Path) -> None:
+    require_writable(tmp_path / "not" / "yet" / "there")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(NotADirectoryError, match="file"):
+        require_writable(tmp_path / "file" / "bundle")
 
 
 class Killed(BaseException):

@@ -17,7 +17,7 @@ from edge.engines.trt.cache import LOCK, PlanCache, default_directory
 from edge.engines.trt.plan_file import PlanKey, PlanRejectedError, decode, encode
 from edge.errors import EngineError
 
-KEY = PlanKey("tensorrt", "10.3.0", ("sm87",), "CUDA 12060", "int8", "step", "ab" * 32, ())
+KEY = PlanKey("tensorrt", "10.3.0", ("sm87",), "CUDA 12060", "int8", "step", "ab" * 32)
 PLAN = Plan(b"machine code" * 40, 415, 1.25)
 OTHER_PARTS: dict[str, Any] = {
     "flavour": "tensorrt-rtx",
@@ -27,7 +27,6 @@ OTHER_PARTS: dict[str, Any] = {
     "precision": "fp32",
     "graph": "decode",
     "graph_sha256": "cd" * 32,
-    "options": ("VERSION_COMPATIBLE",),
 }
 
 
@@ -43,7 +42,7 @@ class Builder:
 
 
 def never() -> Plan:
-    raise AssertionError("built although the plan was there")
+    raise AssertionError("built in vain")
 
 
 def test_a_plan_is_built_once_and_then_read(tmp_path: Path) -> None:
@@ -155,6 +154,13 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EngineError, match=r"plan cache: .*file.*choose --cache"):
         PlanCache(tmp_path / "file" / "cache").fetch(KEY, never)
+
+
+def test_what_cannot_be_written_is_not_built_first(tmp_path: Path) -> None:
+    cache = PlanCache(tmp_path)
+    cache.file(KEY).with_name(f"{cache.file(KEY).name}.part").mkdir()
+    with pytest.raises(EngineError, match=r"plan cache: .*\.part: .*; choose --cache"):
+        cache.fetch(KEY, never)
 
 
 def test_a_failed_build_leaves_nothing_and_frees_the_lock(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from edge.engines.trt.builder import Plan
 from edge.engines.trt.plan_file import PlanKey, PlanRejectedError, decode, encode
@@ -74,6 +75,7 @@ class PlanCache:
         try:
             return CachedPlan(decode(_read(file), key), file, "")
         except PlanRejectedError as rejection:
+            _require_writable(file)
             plan = build()
             _write(file, encode(key, plan))
             return CachedPlan(plan, file, str(rejection))
@@ -102,15 +104,29 @@ def _read(file: Path) -> bytes:
         return opened.read()
 
 
-def _write(file: Path, content: bytes) -> None:
-    """Replace the file as a whole. Only the lock's holder writes, so one temporary name will do."""
-    temporary = file.with_name(f"{file.name}.part")
+def _part(file: Path) -> Path:
+    """Its temporary name. Only the lock's holder writes, so one will do."""
+    return file.with_name(f"{file.name}.part")
+
+
+def _open_part(file: Path) -> BinaryIO:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(temporary, flags, 0o600), "wb") as opened:
+    return os.fdopen(os.open(_part(file), flags, 0o600), "wb")
+
+
+def _require_writable(file: Path) -> None:
+    """Raises OSError where a plan would be built and could not be written."""
+    _open_part(file).close()
+    _part(file).unlink()
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Replace the file as a whole."""
+    with _open_part(file) as opened:
         opened.write(content)
         opened.flush()
         os.fsync(opened.fileno())
-    temporary.replace(file)
+    _part(file).replace(file)
     directory = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)

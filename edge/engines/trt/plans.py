@@ -60,7 +60,6 @@ def plan_key(
         precision=precision,
         graph=graph,
         graph_sha256=hashlib.sha256(onnx).hexdigest(),
-        options=options.flags,
     )
 
 
