@@ -7,7 +7,7 @@ how slow the device is now.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from edge.errors import UsageError
 
 Int64Array = npt.NDArray[np.int64]
+Float64Array = npt.NDArray[np.float64]
 
 _RISE, _FALL = 0.5, 0.2
 _LEAST, _MOST = 0.5, 8.0
@@ -40,13 +41,38 @@ class Samples:
         """
         if not 0.0 < miss_target < 1.0:
             raise UsageError(f"miss target is {miss_target}, allowed is above 0 and below 1")
-        finish = self.token_ns + self.decode_ns[:, None]
-        share = 1.0 - max(miss_target, 2.0 / len(finish))
+        finish_ns = self.finish_ns
+        share = 1.0 - max(miss_target, 2.0 / len(finish_ns))
+        high_ns = np.quantile(finish_ns, share, axis=0).astype(int).tolist()
+        return replace(self._usual, finish_ns=tuple(high_ns))
+
+    @property
+    def finish_ns(self) -> Float64Array:
+        """What token i and a decode after it took, (plans, tokens), had the device been as fast as
+        it usually is.
+
+        Each is divided by the slowness that a planner knew of when it had to decide on that token,
+        since it is multiplied by it when the planner decides (``LatencyModel``). What remains is
+        surprise. With slow spells left in, they would be reckoned with twice.
+        """
+        model = LatencyModel(self._usual)
+        finish_ns = (self.token_ns + self.decode_ns[:, None]).astype(np.float64)
+        for plan, token_ns in enumerate(self.token_ns):
+            stages_ns = (int(self.prefill_ns[plan]), *token_ns[1:].tolist())
+            finish_ns[plan, 0] /= model.factor
+            for tokens in range(1, len(token_ns)):
+                finish_ns[plan, tokens] /= model.slowness(tokens, stages_ns[tokens - 1])
+            model.observe(token_ns, int(self.decode_ns[plan]))
+        return finish_ns
+
+    @property
+    def _usual(self) -> Profile:
+        """Medians; no quantile yet of what ends a plan."""
         return Profile(
             prefill_ns=int(np.median(self.prefill_ns)),
             token_ns=tuple(np.median(self.token_ns, axis=0).astype(int).tolist()),
             decode_ns=int(np.median(self.decode_ns)),
-            finish_ns=tuple(np.quantile(finish, share, axis=0).astype(int).tolist()),
+            finish_ns=(),
         )
 
 
@@ -55,7 +81,7 @@ class Profile:
     """Stage durations on this device, ns.
 
     Medians of prefill, of each token and of a decode; and ``finish_ns[i]``, a high quantile of what
-    token i and a decode after it take together.
+    token i and a decode after it take together while the device is as fast as usual.
     """
 
     prefill_ns: int
@@ -91,8 +117,12 @@ class LatencyModel:
         """
         profile = self.profile
         seen_ns = profile.token_ns[tokens] + self._surprise * profile.decode_ns
-        factor = max(self.factor, self._seen(tokens, last_stage_ns))
-        return round(max(profile.finish_ns[tokens], seen_ns) * factor)
+        slowness = self.slowness(tokens, last_stage_ns)
+        return round(max(profile.finish_ns[tokens], seen_ns) * slowness)
+
+    def slowness(self, tokens: int, last_stage_ns: int) -> float:
+        """How much slower than its profile the device must be taken to be after ``tokens``."""
+        return max(self.factor, self._seen(tokens, last_stage_ns))
 
     def usual_finish_ns(self, tokens: int, last_stage_ns: int) -> int:
         """The same as it usually is, with what usually varies."""

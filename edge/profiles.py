@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edge.errors import UsageError
-from edge.latency import Int64Array, Profile, Samples
+from edge.latency import Float64Array, Int64Array, Profile, Samples
 from edge.system_files import SystemFiles
 from edge.throttling import Clocks
 
@@ -63,7 +63,8 @@ class StoredProfile(BaseModel):
     """Quantiles of every stage, ns, in the order of ``quantiles``: those that its plans support.
 
     A decode of one length is measured less often, so that the finest may lack there.
-    ``finish_ns[i]``: token i and a decode after it; ``decode_ns[k]``: a decode of k tokens.
+    ``finish_ns[i]``: token i and a decode after it, as ``Samples.finish_ns`` reckons them;
+    ``decode_ns[k]``: a decode of k tokens.
     ``clocks``: what the device allowed its clocks then; None in a profile of before that was kept.
     """
 
@@ -81,14 +82,13 @@ class StoredProfile(BaseModel):
     @staticmethod
     def of(key: ProfileKey, samples: Samples, clocks: Clocks | None = None) -> StoredProfile:
         """The quantiles of samples, measured with these clocks."""
-        finish_ns = samples.token_ns + samples.decode_ns[:, None]
         return StoredProfile(
             key=key,
             plans=len(samples.prefill_ns),
             quantiles=supported(len(samples.prefill_ns)),
             prefill_ns=_quantiles(samples.prefill_ns),
             token_ns=tuple(_quantiles(column) for column in samples.token_ns.T),
-            finish_ns=tuple(_quantiles(column) for column in finish_ns.T),
+            finish_ns=tuple(_quantiles(column) for column in samples.finish_ns.T),
             decode_ns={
                 int(prefix): _quantiles(samples.decode_ns[samples.prefix == prefix])
                 for prefix in np.unique(samples.prefix)
@@ -159,5 +159,5 @@ def _processor(files: SystemFiles) -> str:
     return platform.machine()
 
 
-def _quantiles(samples_ns: Int64Array) -> tuple[int, ...]:
+def _quantiles(samples_ns: Int64Array | Float64Array) -> tuple[int, ...]:
     return tuple(np.quantile(samples_ns, supported(len(samples_ns))).astype(int).tolist())

@@ -87,22 +87,42 @@ def test_a_coarse_chunk_comes_first_only_where_its_decode_is_cheap() -> None:
     assert not coarse_first(model, just_enough_ns - 10)
 
 
-def test_a_profile_takes_medians_of_stages_and_a_high_quantile_of_what_ends_a_plan() -> None:
-    rng = np.random.default_rng(5)
-    plans = 1000
-    samples = Samples(
+def test_a_profile_takes_medians_of_stages() -> None:
+    profile = plans_in_spells().profile(0.01)
+    medians_ns = (profile.prefill_ns, *profile.token_ns, profile.decode_ns)
+    usual_ns = (PROFILE.prefill_ns, *PROFILE.token_ns, PROFILE.decode_ns)
+    assert medians_ns == pytest.approx(usual_ns, rel=0.05)
+
+
+def test_what_a_planner_foretells_from_a_profile_is_exceeded_as_often_as_its_target_says() -> None:
+    samples = plans_in_spells()
+    model, misses, tokens = LatencyModel(samples.profile(0.01)), 0, 3
+    for token_ns, decode_ns in zip(samples.token_ns, samples.decode_ns, strict=True):
+        foretold_ns = model.finish_ns(tokens, int(token_ns[tokens - 1]))
+        misses += int(token_ns[tokens]) + int(decode_ns) > foretold_ns
+        model.observe(token_ns, int(decode_ns))
+    assert 0.002 <= misses / len(samples.decode_ns) <= 0.015
+
+
+def test_slow_spells_of_the_device_do_not_enter_a_profiles_surprises() -> None:
+    """The planner knows of them by then; in steady times they are no reason for caution."""
+    samples = plans_in_spells()
+    slow_ns = np.quantile(samples.token_ns + samples.decode_ns[:, None], 0.99)
+    assert slow_ns > 1.9 * (TOKEN_NS + DECODE_NS)
+    assert max(samples.profile(0.01).finish_ns[1:]) < 1.4 * (TOKEN_NS + DECODE_NS)
+
+
+def plans_in_spells() -> Samples:
+    """Of every hundred plans the last twenty take twice as long; every stage varies by 10 %."""
+    rng, plans = np.random.default_rng(5), 2_000
+    slowness = np.where(np.arange(plans) % 100 < 80, 1.0, 2.0)[:, None]
+    varied = slowness * rng.uniform(0.9, 1.1, (plans, 10))
+    return Samples(
         prefix=np.full(plans, 3),
-        prefill_ns=np.full(plans, 7),
-        token_ns=rng.integers(100, 200, (plans, 3)),
-        decode_ns=rng.integers(10, 20, plans),
+        prefill_ns=(PROFILE.prefill_ns * varied[:, 9]).astype(np.int64),
+        token_ns=(TOKEN_NS * varied[:, :8]).astype(np.int64),
+        decode_ns=(DECODE_NS * varied[:, 8]).astype(np.int64),
     )
-    profile = samples.profile(0.01)
-    assert profile.prefill_ns == 7
-    assert all(145 <= token <= 155 for token in profile.token_ns)
-    finish = samples.token_ns + samples.decode_ns[:, None]
-    missed = (finish > np.array(profile.finish_ns)).mean(axis=0)
-    assert (missed <= 0.02).all()
-    assert (missed >= 0.005).all()
 
 
 @pytest.mark.parametrize("target", [0.0, 1.0, -1.0])
