@@ -83,6 +83,10 @@ class WarmUp:
         """A whole plan, now."""
         run_through(self._engine, self._request["features"], self._tokens)
 
+    def rehearse(self) -> None:
+        """The way of a shortest plan, now."""
+        self._rehearse(self._request)
+
     def _stay_warm(self, until_ns: int) -> Record | None:
         """Make shortest plans for nobody until the request comes, and return it.
 
@@ -100,7 +104,7 @@ class WarmUp:
                 due_ns = int(request["observed_ns"])
             left_ns = due_ns - self._clock()
             if left_ns > self._usually(STAGE_SPREAD * shortest_ns):
-                self._rehearse(self._request)
+                self.rehearse()
             elif left_ns > self._usually(STAGE_SPREAD * profile.prefill_ns):
                 self._engine.prefill(self._request["features"])
             if abs(left_ns) > SPIN_NS:

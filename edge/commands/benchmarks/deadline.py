@@ -93,6 +93,7 @@ class Trial:
         """One plan: was it late, with how many tokens, and how many the oracle had decoded."""
         time.sleep(PAUSE_S)
         self._planner.warm_up.run_through()
+        self._planner.warm_up.rehearse()
         now_ns = time.monotonic_ns()
         self._request["plan"] += 1
         self._request["observed_ns"] = now_ns
