@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from edge.commands.bus_ports import (
     Bitrate,
@@ -19,10 +23,11 @@ from edge.commands.bus_ports import (
     make_port,
     opened,
 )
-from edge.errors import RunError
+from edge.errors import RunError, UsageError
 
 if TYPE_CHECKING:
-    from firmware_bridge.devices import Found
+    from firmware_bridge.devices import DeviceTools, Found
+    from firmware_bridge.protocols.toolboxes import Toolbox
 
 
 def scan(
@@ -31,11 +36,14 @@ def scan(
     ids: Ids = None,
     bitrate: Bitrate = 1_000_000,
     data_bitrate: DataBitrate = 5_000_000,
+    key_file: Annotated[
+        Path | None, typer.Option(help="oatlink: the key of the controllers to look for.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List the devices that answer; asks only, moves and changes nothing."""
     line = Line(protocol, port, bitrate, data_bitrate)
-    found, asked = find_devices(line, ids)
+    found, asked = find_devices(line, ids, key_file)
     if as_json:
         devices = [asdict(device) for device in found]
         print(json.dumps({"protocol": protocol, "port": port, "devices": devices}))
@@ -45,13 +53,31 @@ def scan(
         raise RunError(f"no device answers on {port} ({protocol}, ids {asked}, {bitrate} bit/s)")
 
 
-def find_devices(line: Line, ids: str | None) -> tuple[list[Found], str]:
-    """The devices that answer, and which ids were asked."""
+def find_devices(
+    line: Line, ids: str | None, key_file: Path | None = None
+) -> tuple[list[Found], str]:
+    """The devices that answer, and which ids were asked. Raises UsageError for a key that is none,
+    or that the protocol does not know.
+    """
     spec, toolbox = find_protocol(line.protocol)
+    make_tools = toolbox.make_tools if key_file is None else _keyed(toolbox, line, key_file)
     with opened(make_port(spec, line)) as transport:
-        tools = toolbox.make_tools(transport)
+        tools = make_tools(transport)
         wanted = chosen_ids(ids, tools.ids)
         return tools.scan(wanted), ids or f"{tools.ids.start}-{tools.ids.stop - 1}"
+
+
+def _keyed(toolbox: Toolbox, line: Line, key_file: Path) -> Callable[[Any], DeviceTools]:
+    from firmware_bridge.oatlink.key_file import read_key
+
+    make_tools = toolbox.make_keyed_tools
+    if make_tools is None:
+        raise UsageError(f"--key-file is {str(key_file)!r}, but {line.protocol} has no keys")
+    try:
+        key = read_key(key_file)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return lambda transport: make_tools(transport, key)
 
 
 def _print_table(found: list[Found], title: str) -> None:

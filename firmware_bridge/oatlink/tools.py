@@ -26,13 +26,15 @@ class OatlinkTools:
     """``DeviceTools`` by HELLO, which changes neither state nor torque.
 
     A controller that is armed answers its own host alone, and one with a key only who has it: they
-    are not found.
+    are not found. With a ``key`` only those that have the same are.
     """
 
-    def __init__(self, ids: range, line_of: Callable[[int], PayloadLine], fixed_id: str) -> None:
+    def __init__(
+        self, ids: range, line_of: Callable[[int], PayloadLine], fixed_id: str, key: bytes = b""
+    ) -> None:
         self.ids, self.fixed_id = ids, fixed_id
         self._line_of = line_of
-        self._sealer = Sealer()
+        self._sealer = Sealer(key)
 
     def scan(self, ids: Sequence[int]) -> list[Found]:
         """Every node that says WELCOME."""
@@ -71,17 +73,19 @@ class OatlinkTools:
         raise DeviceError(f"controller {device_id} cannot become {new_id}: {self.fixed_id}")
 
 
-def serial_tools(transport: Transport) -> OatlinkTools:
+def serial_tools(transport: Transport, key: bytes = b"") -> OatlinkTools:
     """For the one controller on a serial line, here number 0."""
     line = SerialLine(transport)
-    return OatlinkTools(range(1), lambda _: line, "a serial line has one controller, without id")
+    fixed = "a serial line has one controller, without id"
+    return OatlinkTools(range(1), lambda _: line, fixed, key)
 
 
-def can_fd_tools(port: CanTransport) -> OatlinkTools:
+def can_fd_tools(port: CanTransport, key: bytes = b"") -> OatlinkTools:
     """For the controllers on a CAN-FD bus."""
-    lines = [CanFdLine(port, joints=0, node=node) for node in range(MAX_NODE + 1)]
+    nodes, with_tag = range(MAX_NODE + 1), bool(key)
+    lines = [CanFdLine(port, joints=0, node=node, with_tag=with_tag) for node in nodes]
     fixed = "a controller's node is part of its firmware"
-    return OatlinkTools(range(MAX_NODE + 1), lines.__getitem__, fixed)
+    return OatlinkTools(nodes, lines.__getitem__, fixed, key)
 
 
 def _describe(node: int, welcome: Welcome) -> Found:

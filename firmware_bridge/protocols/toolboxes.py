@@ -12,11 +12,12 @@ from firmware_bridge.devices import DeviceTools, FrameDecoder, StreamDecoder
 @dataclass(frozen=True, slots=True)
 class Toolbox:
     """``make_tools`` takes an open transport. A CAN protocol has a ``FrameDecoder``, a serial one a
-    ``StreamDecoder``.
+    ``StreamDecoder``. ``make_keyed_tools`` takes a key too, where a protocol has such.
     """
 
     make_tools: Callable[[Any], DeviceTools]
     make_decoder: Callable[[], FrameDecoder | StreamDecoder]
+    make_keyed_tools: Callable[[Any, bytes], DeviceTools] | None = None
 
 
 def dynamixel() -> Toolbox:
@@ -72,7 +73,7 @@ def oatlink() -> Toolbox:
     from firmware_bridge.oatlink.tools import serial_tools
     from firmware_bridge.oatlink.trace import OatlinkDecoder
 
-    return Toolbox(serial_tools, OatlinkDecoder)
+    return Toolbox(serial_tools, OatlinkDecoder, serial_tools)
 
 
 def oatlink_fd() -> Toolbox:
@@ -80,4 +81,4 @@ def oatlink_fd() -> Toolbox:
     from firmware_bridge.oatlink.tools import can_fd_tools
     from firmware_bridge.oatlink.trace import OatlinkFdDecoder
 
-    return Toolbox(can_fd_tools, OatlinkFdDecoder)
+    return Toolbox(can_fd_tools, OatlinkFdDecoder, can_fd_tools)

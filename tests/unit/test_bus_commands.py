@@ -18,6 +18,7 @@ import pytest
 from edge.commands.main import main
 from firmware_bridge.dynamixel import codec
 from firmware_bridge.transports.serial_port import SerialPort
+from tests.contract.oatlink_rigs import OatlinkKeyRig
 from tests.contract.rigs import (
     BAUD,
     PATIENT,
@@ -62,6 +63,27 @@ def test_scan_lists_devices_as_json(monkeypatch, capsys, arm: DynamixelRig) -> N
     report = json.loads(capsys.readouterr().out)
     assert [device["device_id"] for device in report["devices"]] == list(arm.ids)
     assert report["devices"][0]["model"] == "XM540-W270"
+
+
+def test_scan_finds_a_controller_with_a_key_only_for_who_has_it(monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    rig = OatlinkKeyRig()
+    try:
+        scan = ("bus", "scan", "oatlink", rig.controller.path, "--json")
+        assert oat_edge(monkeypatch, *scan) == 1
+        capsys.readouterr()
+        assert oat_edge(monkeypatch, *scan, "--key-file", str(rig.key_file)) == 0
+        (device,) = json.loads(capsys.readouterr().out)["devices"]
+        assert device["model"] == "oatlink controller"
+    finally:
+        rig.close()
+
+
+def test_a_key_for_a_protocol_without_keys_is_refused(  # type: ignore[no-untyped-def]
+    monkeypatch, capsys, arm: DynamixelRig
+) -> None:
+    scan = ("bus", "scan", "dynamixel", arm.path, "--key-file", "arm.key")
+    assert oat_edge(monkeypatch, *scan) == 2
+    assert "--key-file is 'arm.key', but dynamixel has no keys" in capsys.readouterr().err
 
 
 def test_scan_of_a_silent_bus_is_a_failure(monkeypatch, capsys, arm: DynamixelRig) -> None:  # type: ignore[no-untyped-def]
