@@ -35,8 +35,12 @@ def build(
     from edge.commands.bundles import find_bundle
     from edge.engines.trt.backend import load_backend
     from edge.engines.trt.builder import BuildOptions
+    from edge.errors import UsageError
 
     loaded = load(find_bundle(bundle))
+    if precision not in loaded.manifest.graphs:
+        have = ", ".join(loaded.manifest.graphs)
+        raise UsageError(f"--precision is {precision!r}, the bundle has {have}")
     backend = load_backend(target)
     names = tuple(name.strip().lower() for name in compute.split(",") if name.strip())
     options = BuildOptions(names)

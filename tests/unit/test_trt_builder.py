@@ -159,6 +159,13 @@ def test_a_gpu_that_the_compiler_does_not_know_is_refused_with_those_it_does(
         BuildOptions(("86",))
 
 
+def test_a_precision_that_the_bundle_lacks_is_wrong_usage(bundle: Bundle, tmp_path: Path) -> None:
+    arguments = ["build", str(bundle.path), "--target", "tensorrt-rtx", "--precision", "int4"]
+    result = CliRunner().invoke(app, [*arguments, "--cache", str(tmp_path)])
+    assert isinstance(result.exception, UsageError)
+    assert str(result.exception) == "--precision is 'int4', the bundle has fp32, fp16, int8"
+
+
 def test_a_bundle_is_compiled_once(backend: Backend, bundle: Bundle, tmp_path: Path) -> None:
     options = BuildOptions(("sm86",))
     first = bundle_plans(bundle, "fp32", backend, options, tmp_path)
