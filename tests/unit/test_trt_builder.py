@@ -40,17 +40,24 @@ SHIPPED = [
 ]
 
 
+CHECKPOINTS = [
+    path
+    for name in shipped_bundles()
+    if (path := Path(str(resources.files("models"))) / "checkpoints" / name).is_dir()
+]
+"""Of the bundles that ship; without their checkpoints, as in a wheel, there is nothing to lower."""
+
+
 @pytest.fixture(scope="module")
 def backend() -> Backend:
     require("tensorrt_rtx")
     return load_backend("tensorrt-rtx")
 
 
-@pytest.fixture(scope="module")
-def shipped_fp16() -> Graphs:
-    """As export makes them; with these the shipped bundle would be too large."""
-    path = Path(str(resources.files("models"))) / "checkpoints" / "viperx-lift"
-    checkpoint = checkpoints.load(path)
+@pytest.fixture(scope="module", params=CHECKPOINTS, ids=lambda path: str(path.name))
+def shipped_fp16(request: pytest.FixtureRequest) -> Graphs:
+    """As export makes them; with these a shipped bundle would be too large."""
+    checkpoint = checkpoints.load(request.param)
     horizon = checkpoint.facts["execution_horizon"]
     base = build_graphs(checkpoint.tokenizer, checkpoint.policy, horizon)
     return PRECISIONS["fp16"].lower(base, layers_of(base), {})
