@@ -26,6 +26,7 @@ from edge.robot import Robot
 from edge.safety import Limits, SafetyFilter, Stop
 from edge.sensing import Sensing, planned_joints
 from edge.shared_memory import Record
+from edge.turning import TurningWatch
 from firmware_bridge.errors import BusTimeout, DeviceError
 from firmware_bridge.messages import Float64Array, SafeSetpoint
 
@@ -57,6 +58,7 @@ class Pilot:
         )
         self._follower = Follower(round(robot.servo.blend_ms * NS_PER_MS))
         self._drive = drive if robot.velocity_joints else None
+        self._turning_watch = TurningWatch(robot) if robot.velocity_joints else None
         self._planned = planned_joints(robot)
         self._turning = np.array([robot.takes_velocity(joint) for joint in robot.joints])
         self._home_rad = np.array([joint.home_rad for joint in robot.position_joints])
@@ -193,8 +195,12 @@ class Pilot:
 
     def _check_tracking(self, reading: Reading) -> Stop | None:
         """A blocked joint stops the robot until the operator's next mode."""
-        if self._latched is None and self._filter.engaged and reading.fresh and reading.state:
-            self._latched = self._filter.check_tracking(reading.state.position_rad)
+        state = reading.state
+        if self._latched is None and self._filter.engaged and reading.fresh and state:
+            self._latched = self._filter.check_tracking(state.position_rad)
+            if self._latched is None and self._turning_watch is not None:
+                commanded_rad_s = self._filter.velocity_rad_s
+                self._latched = self._turning_watch.check(commanded_rad_s, state.velocity_rad_s)
         return self._latched
 
     def _take_chunk(self, now_ns: int) -> None:

@@ -77,6 +77,8 @@ class Joint(Strict):
     answer. ``home_rad``: its place in the start posture; none for a joint that takes velocities.
     ``max_tracking_error_rad``: measured and commanded position further apart than this stop the
     robot; null for a joint that is meant to press, as a gripper is, and for one without positions.
+    ``max_velocity_error_rad_s``: the same for the velocity of a joint that takes velocities, where
+    the difference lasts; null to leave it unwatched.
     """
 
     name: Name
@@ -89,6 +91,7 @@ class Joint(Strict):
     zero_rad: Finite = Field(default=0.0, ge=-math.pi, le=math.pi)
     home_rad: Finite | None = None
     max_tracking_error_rad: Annotated[float, Field(gt=0, le=math.pi)] | None = None
+    max_velocity_error_rad_s: Annotated[float, Field(gt=0, le=50)] | None = None
 
 
 def check_position_joint(index: int, joint: Joint, limits: JointLimits) -> None:
@@ -99,6 +102,11 @@ def check_position_joint(index: int, joint: Joint, limits: JointLimits) -> None:
     for key in ("min_position", "max_position"):
         if getattr(limits, key) is None:
             raise ValueError(f"missing key '{prefix}.{key}'")
+    if joint.max_velocity_error_rad_s is not None:
+        raise ValueError(
+            f"joints.{joint.name}.max_velocity_error_rad_s is {joint.max_velocity_error_rad_s}: "
+            f"a joint that takes positions has none"
+        )
     if joint.home_rad is None:
         raise ValueError(f"missing key 'joints.{index}.home_rad'")
     if not limits.lower_rad <= joint.home_rad <= limits.upper_rad:

@@ -81,6 +81,11 @@ class SafetyFilter:
         self._ticks_at_rest = len(self._window)
 
     @property
+    def velocity_rad_s(self) -> Float64Array:
+        """The commanded velocity of every joint, shape (joints,), before smoothing."""
+        return self._velocity_rad_s
+
+    @property
     def delay_ns(self) -> int:
         """How far the setpoint lags behind a reference that it follows within all limits."""
         return round((len(self._window) - 1) / 2 * self._period_s * 1e9)

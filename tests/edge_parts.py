@@ -110,6 +110,7 @@ class MemoryBus:
         self, clock: Callable[[], int], position_rad: Iterable[float] = (0.0, 0.0)
     ) -> None:
         self.position_rad: Float64Array = np.array(list(position_rad))
+        self.velocity_rad_s: Float64Array = np.zeros_like(self.position_rad)
         self.faults: list[BridgeError] = []
         self.refusals: list[BridgeError] = []
         self.sent: list[SafeSetpoint] = []
@@ -122,11 +123,14 @@ class MemoryBus:
         if self.faults:
             raise self.faults.pop(0)
         zeros = np.zeros_like(self.position_rad)
-        return JointState(self._clock(), self.position_rad.copy(), zeros, zeros)
+        velocity_rad_s = self.velocity_rad_s.copy()
+        return JointState(self._clock(), self.position_rad.copy(), velocity_rad_s, zeros)
 
     def write_setpoints(self, setpoint: SafeSetpoint) -> None:
         self.sent.append(setpoint)
         self.position_rad = setpoint.position_rad.copy()
+        if setpoint.velocity_rad_s is not None:
+            self.velocity_rad_s = setpoint.velocity_rad_s.copy()
 
     def enable(self) -> None:
         if self.refusals:

@@ -52,6 +52,7 @@ def make_mobile() -> Robot:
     data = robot_data(groups={"base": {"control": "velocity"}}, buses__arm__protocol="odrive")
     data["buses"]["arm"]["port"] = "oatcan:nowhere"
     data["joints"].insert(1, {"name": "wheel", "group": "base", "bus": "arm", "id": 3})
+    data["joints"][1]["max_velocity_error_rad_s"] = 4.0
     data["joint_limits"]["wheel"] = {
         "has_position_limits": False,
         "max_velocity": 8.0,
@@ -190,7 +191,8 @@ class World:
         if setpoint is not None and self._now("device refuses"):
             self.pilot.release("the device's watchdog has stopped it")
         elif setpoint is not None and not self._now("joint blocked"):
-            self._bus.position_rad = setpoint.position_rad
+            self._bus.write_setpoints(setpoint)
+            self._bus.sent.clear()
         self._plan()
         return setpoint
 
