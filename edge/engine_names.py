@@ -4,5 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-EngineName = Literal["native", "ort", "ort-cuda", "openvino", "tensorrt", "tensorrt-rtx", "auto"]
+EngineName = Literal[
+    "native", "ort", "ort-cuda", "openvino", "tensorrt", "tensorrt-lean", "tensorrt-rtx", "auto"
+]
 ENGINES: tuple[str, ...] = get_args(EngineName)

@@ -26,6 +26,9 @@ def build(
     cache: Annotated[
         Path | None, typer.Option(help="Directory of the plans; default: the user's cache.")
     ] = None,
+    version_compatible: Annotated[
+        bool, typer.Option(help="Plans for engine tensorrt-lean, of this and later versions.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object as the last line.")
     ] = False,
@@ -41,9 +44,14 @@ def build(
     if precision not in loaded.manifest.graphs:
         have = ", ".join(loaded.manifest.graphs)
         raise UsageError(f"--precision is {precision!r}, the bundle has {have}")
+    if target == "tensorrt-lean" or (version_compatible and target != "tensorrt"):
+        raise UsageError(
+            f"--target is {target!r}: plans for tensorrt-lean are built by --target tensorrt "
+            "--version-compatible"
+        )
     backend = load_backend(target)
     names = tuple(name.strip().lower() for name in compute.split(",") if name.strip())
-    options = BuildOptions(names)
+    options = BuildOptions(names, version_compatible)
     started_ns = time.monotonic_ns()
     plans = _build(loaded, precision, backend, options, cache)
     seconds = (time.monotonic_ns() - started_ns) / 1e9

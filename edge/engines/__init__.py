@@ -90,7 +90,7 @@ def build_engine(
         from edge.engines.openvino import OpenVinoEngine
 
         return OpenVinoEngine(bundle, precision)
-    if name in ("tensorrt", "tensorrt-rtx"):
+    if name in ("tensorrt", "tensorrt-lean", "tensorrt-rtx"):
         from edge.engines.trt.engine import build_tensorrt_engine
 
         return build_tensorrt_engine(bundle, precision, name, busy)

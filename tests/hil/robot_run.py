@@ -35,7 +35,7 @@ NO_TORCH = """
 import sys
 class Wall:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "onnx", "onnxscript", "safetensors"):
+        if name.partition(".")[0] in ("torch", "onnxscript", "safetensors"):
             raise ImportError(f"{name} is walled off", name=name)
 sys.meta_path.insert(0, Wall())
 """

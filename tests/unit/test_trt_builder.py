@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,10 @@ from edge.commands.main import app
 from edge.engines.choice import for_cpus
 from edge.engines.trt import plans as plans_module
 from edge.engines.trt.backend import Backend, load_backend
-from edge.engines.trt.builder import BuildOptions, build_plan
+from edge.engines.trt.builder import BuildOptions, Plan, build_plan
+from edge.engines.trt.cache import PlanCache
 from edge.engines.trt.cuda_driver import Gpu
-from edge.engines.trt.plans import bundle_plans
+from edge.engines.trt.plans import bundle_plans, lean_plans, plan_key
 from edge.errors import BundleError, EngineError, UsageError
 from models import checkpoint as checkpoints
 from tests.bundles import tiny_bundle
@@ -191,6 +193,43 @@ def test_another_driver_means_another_plan(
         plans = bundle_plans(bundle, "fp32", backend, BuildOptions(), tmp_path)
         assert [item.hit for item in plans.values()] == [hit] * 4
     assert "built for driver 'CUDA 1', not 'CUDA 2'" in plans["step"].rebuilt_because
+
+
+def test_a_version_compatible_plan_is_built_by_the_real_compiler(backend: Backend) -> None:
+    options = BuildOptions(("sm86",), version_compatible=True)
+    assert build_plan(backend, product(*WEIGHTS["fp32"]), "product", options).content
+
+
+def test_the_lean_runtime_finds_version_compatible_plans_of_another_version_and_builds_none(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = Gpu("Orin", "sm87", "CUDA 2")
+    monkeypatch.setattr(plans_module, "find_gpu", lambda: gpu)
+    lean = Backend("tensorrt-lean", "10.13.0", None, None, deque())
+    with pytest.raises(EngineError, match=r"fp32/prefill for Orin; .* --version-compatible"):
+        lean_plans(bundle, "fp32", lean, tmp_path)
+    builder = Backend("tensorrt", "10.3.0", None, None, deque())
+    older = Gpu("Orin", "sm87", "CUDA 1")
+    for compatible in (False, True):
+        options = BuildOptions(version_compatible=compatible)
+        for graph in GRAPHS:
+            key = plan_key(builder, options, older, "fp32", graph, bundle.graph("fp32", graph))
+            content = f"{graph} {compatible}".encode()
+            PlanCache(tmp_path).fetch(key, lambda made=content: Plan(made, 1, 0.0))
+    found = lean_plans(bundle, "fp32", lean, tmp_path)
+    assert {graph: item.plan.content for graph, item in found.items()} == {
+        graph: f"{graph} True".encode() for graph in GRAPHS
+    }
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--target", "tensorrt-lean"), ("--target", "tensorrt-rtx", "--version-compatible")],
+)
+def test_plans_for_the_lean_runtime_have_one_builder(bundle: Bundle, arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, ["build", str(bundle.path), *arguments])
+    assert isinstance(result.exception, UsageError)
+    assert "--target tensorrt --version-compatible" in str(result.exception)
 
 
 def test_without_a_gpu_a_compute_capability_has_to_be_named(

@@ -27,6 +27,7 @@ OTHER_PARTS: dict[str, Any] = {
     "precision": "fp32",
     "graph": "decode",
     "graph_sha256": "cd" * 32,
+    "options": ("VERSION_COMPATIBLE",),
 }
 
 

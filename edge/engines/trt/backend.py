@@ -1,9 +1,10 @@
-"""The TensorRT library under either of its names, with one logger.
+"""The TensorRT library under any of its names, with one logger.
 
 ``tensorrt`` is the one of JetPack and of data-centre GPUs: it compiles for the GPU that it runs on.
 ``tensorrt_rtx`` is the one for GeForce and RTX GPUs: the same builder, parser and runtime API, and
-it compiles for any listed compute capability, with no GPU present. Served are TensorRT 10.3
-(JetPack 6), 10.13 (JetPack 7), 11, and TensorRT for RTX 1.
+it compiles for any listed compute capability, with no GPU present. ``tensorrt_lean`` is a runtime
+alone, without a builder, for version-compatible plans that the first has made. Served are TensorRT
+10.3 (JetPack 6), 10.13 (JetPack 7), 11, and TensorRT for RTX 1.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ FLAVOURS = {
         "elsewhere pip install tensorrt",
         10,
     ),
+    "tensorrt-lean": Flavour("tensorrt-lean", "tensorrt_lean", "pip install tensorrt-lean", 10),
     "tensorrt-rtx": Flavour("tensorrt-rtx", "tensorrt_rtx", "pip install 'oat-edge[rtx]'", 1),
 }
 

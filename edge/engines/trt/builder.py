@@ -21,14 +21,22 @@ class BuildOptions:
     """What a plan is built for.
 
     ``compute``: compute capabilities such as ``sm86``; empty: that of the GPU here.
+    ``version_compatible``: for the lean runtime of this and later versions, which holds no builder
+    (TensorRT Developer Guide, Version Compatibility); somewhat slower.
     """
 
     compute: tuple[str, ...] = ()
+    version_compatible: bool = False
 
     def __post_init__(self) -> None:
         for name in self.compute:
             if not re.fullmatch(r"sm\d{2,3}", name):
                 raise UsageError(f"compute capability {name!r}: write it as in sm86")
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Builder flags that are set; part of a plan's key."""
+        return ("VERSION_COMPATIBLE", "EXCLUDE_LEAN_RUNTIME") if self.version_compatible else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,11 @@ def _config(backend: Backend, builder: Any, options: BuildOptions) -> Any:
     config = builder.create_builder_config()
     if hasattr(backend.module.BuilderFlag, "TF32"):
         config.clear_flag(backend.module.BuilderFlag.TF32)
+    for name in options.flags:
+        flag = getattr(backend.module.BuilderFlag, name, None)
+        if flag is None:
+            raise EngineError(f"{backend} builds no version-compatible plans; tensorrt does")
+        config.set_flag(flag)
     if options.compute:
         _set_compute(backend, config, options.compute)
     return config

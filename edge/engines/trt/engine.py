@@ -20,7 +20,7 @@ from edge.engines.trt.backend import load_backend
 from edge.engines.trt.buffers import engine_tensors, lay_out
 from edge.engines.trt.builder import BuildOptions
 from edge.engines.trt.device import Array, CudaDevice, Device
-from edge.engines.trt.plans import bundle_plans
+from edge.engines.trt.plans import bundle_plans, lean_plans
 from edge.engines.trt.program import Program, TensorRTProgram
 from edge.errors import EngineError
 from edge.shared_memory import Record
@@ -33,12 +33,16 @@ def build_tensorrt_engine(
 ) -> TensorRTEngine:
     """An engine on this machine's GPU; plans that the cache lacks are built first.
 
-    Raises EngineError that says what is missing: the library, a GPU, PyCUDA.
+    Raises EngineError that says what is missing: the library, a GPU, PyCUDA; for the lean runtime,
+    which cannot build, a plan.
     """
     backend = load_backend(flavour)
     device = CudaDevice()
     progress = None if busy is None else lambda *_: busy()
-    plans = bundle_plans(bundle, precision, backend, BuildOptions(), progress=progress)
+    if flavour == "tensorrt-lean":
+        plans = lean_plans(bundle, precision, backend)
+    else:
+        plans = bundle_plans(bundle, precision, backend, BuildOptions(), progress=progress)
     programs = {
         graph: TensorRTProgram(backend, item.plan.content, graph) for graph, item in plans.items()
     }

@@ -17,7 +17,7 @@ from typing import Any
 
 from edge.engines.trt.builder import Plan
 
-MAGIC = b"OATPLAN2"
+MAGIC = b"OATPLAN3"
 _PREFIX = len(MAGIC) + 32
 
 
@@ -25,7 +25,8 @@ _PREFIX = len(MAGIC) + 32
 class PlanKey:
     """Everything that a plan depends on; a plan is good for an equal key only.
 
-    ``driver`` is empty where the plan was built without a GPU.
+    ``driver`` is empty where the plan was built without a GPU. ``options``: builder flags; a
+    version-compatible plan is of no one version and driver, these are empty.
     """
 
     flavour: str
@@ -35,10 +36,12 @@ class PlanKey:
     precision: str
     graph: str
     graph_sha256: str
+    options: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """The key as JSON knows it: a tuple becomes a list."""
-        return {**asdict(self), "compute": list(self.compute)}
+        """The key as JSON knows it: tuples become lists."""
+        fields = asdict(self)
+        return {**fields, "compute": list(self.compute), "options": list(self.options)}
 
 
 class PlanRejectedError(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from edge.bundle import GRAPHS, Bundle
@@ -43,6 +44,32 @@ def bundle_plans(
     return plans
 
 
+def lean_plans(
+    bundle: Bundle, precision: str, backend: Backend, cache_directory: Path | None = None
+) -> dict[str, CachedPlan]:
+    """A plan per graph for a runtime that cannot build: those of ``build --version-compatible``.
+
+    Raises EngineError: one is not there, or there is no GPU. The runtime itself refuses a plan of a
+    version that it does not serve.
+    """
+
+    def refuse(graph: str) -> Plan:
+        raise EngineError(
+            f"{backend} cannot build, and the cache has no plan of {precision}/{graph} for "
+            f"{gpu.name}; build with oat-edge build --target tensorrt --version-compatible"
+        )
+
+    gpu = find_gpu()
+    options = BuildOptions(version_compatible=True)
+    cache = PlanCache(cache_directory or default_directory(bundle.digest))
+    plans = {}
+    for graph in GRAPHS:
+        onnx = bundle.graph(precision, graph)
+        key = plan_key(backend, options, gpu, precision, graph, onnx)
+        plans[graph] = cache.fetch(key, partial(refuse, graph))
+    return plans
+
+
 def plan_key(
     backend: Backend,
     options: BuildOptions,
@@ -52,14 +79,16 @@ def plan_key(
     onnx: bytes,
 ) -> PlanKey:
     """What a plan of this graph depends on. A driver counts where there is one."""
+    compatible = options.version_compatible
     return PlanKey(
-        flavour=backend.flavour,
-        version=backend.version,
+        flavour="tensorrt-lean" if compatible else backend.flavour,
+        version="" if compatible else backend.version,
         compute=options.compute or ((gpu.compute,) if gpu else ()),
-        driver=gpu.driver if gpu else "",
+        driver=gpu.driver if gpu and not compatible else "",
         precision=precision,
         graph=graph,
         graph_sha256=hashlib.sha256(onnx).hexdigest(),
+        options=options.flags,
     )
 
 
