@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 NATIVE = "edge/engines/native"
@@ -48,6 +49,13 @@ class BuildNative(build_ext):
         return f"{fullname.replace('.', '/')}.so"
 
 
+class AnyPython(bdist_wheel):
+    """A wheel of this machine for every Python 3: nothing compiled in it knows Python."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        return "py3", "none", super().get_tag()[2]
+
+
 def extensions() -> list[Extension]:
     """One for each level of this machine's processors; none where the engine is not built."""
     if sys.platform != "linux":
@@ -61,4 +69,4 @@ def extensions() -> list[Extension]:
     ]
 
 
-setup(ext_modules=extensions(), cmdclass={"build_ext": BuildNative})
+setup(ext_modules=extensions(), cmdclass={"bdist_wheel": AnyPython, "build_ext": BuildNative})

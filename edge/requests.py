@@ -73,7 +73,12 @@ class PlanRequests:
         self._bell.ring()
 
     def announce_next(self, chunk: Chunk, now_ns: int) -> None:
-        """Tell the planner at which tick, counted from this one, the next request will come."""
+        """Tell the planner at which tick, counted from this one, the next request will come.
+
+        Not while one is open: the notice would take its place in the mailbox.
+        """
+        if self._waiting:
+            return
         ticks = -((now_ns - self._due_ns(chunk)) // self._tick_ns)
         self.give_notice(now_ns + ticks * self._tick_ns)
         self._bell.ring()

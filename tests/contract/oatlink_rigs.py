@@ -123,6 +123,11 @@ class OatlinkRig:
     def unsilence(self, joint: int) -> None:
         self.robot.bus.absent.discard(self.ids[joint])
 
+    def reboot(self, joint: int) -> None:
+        """The servo loses its torque; the controller finds it without."""
+        self.servos[joint].reboot()
+        self.unsilence(joint)
+
     def lose_answers(self, count: int) -> None:
         left = [b""] * count
         self.robot.bus.tamper = lambda data: left.pop() if left else data

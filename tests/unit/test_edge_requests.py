@@ -204,3 +204,16 @@ def test_the_planner_is_told_at_which_tick_it_will_be_asked_next(
     assert rest == 0
     assert desk.requests.due(chunk, now_ns + ticks * TICK_NS)
     assert not desk.requests.due(chunk, now_ns + (ticks - 1) * TICK_NS)
+
+
+def test_a_notice_never_takes_the_place_of_an_open_request(desk: Desk) -> None:
+    first = desk.ask()
+    desk.now_ns += 2 * BUDGET_NS + STEP_NS
+    desk.observe()
+    second = desk.ask()
+    desk.answer(first)
+    chunk = desk.requests.answer(desk.now_ns)
+    assert chunk is not None
+    desk.requests.announce_next(chunk, desk.now_ns)
+    assert desk.posted.take() is None
+    assert int(second["plan"]) == int(first["plan"]) + 1

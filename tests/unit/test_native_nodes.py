@@ -246,6 +246,42 @@ def test_a_softmax_over_another_axis_is_refused() -> None:
         answers(model, {"x": normal(3, 4)})
 
 
+@pytest.mark.parametrize(
+    ("kind", "inputs", "attributes", "why"),
+    [
+        ("Max", {"a": normal(3), "b": normal(3), "c": normal(3)}, {}, "has 3 inputs, not 2"),
+        ("Max", {"a": normal(3)}, {}, "has 1 inputs, not 2"),
+        ("Pow", {"a": normal(3), "b": np.array([3])}, {}, "reads int64, not float32"),
+        ("MatMul", {"a": np.eye(3, dtype=int), "b": np.eye(3, dtype=int)}, {}, "reads int64"),
+        ("ArgMax", {"a": np.arange(4)}, {"axis": 0}, "reads int64"),
+        ("ArgMax", {"a": normal(4)}, {"axis": 0, "select_last_index": 1}, "selects the last"),
+        ("Add", {"a": np.arange(4), "b": np.arange(4)}, {}, "an input is int64"),
+    ],
+)
+def test_what_would_be_computed_wrongly_is_refused(
+    kind: str, inputs: dict[str, Array], attributes: dict[str, Any], why: str
+) -> None:
+    model = model_of(kind, inputs, {}, **attributes)
+    with pytest.raises(EngineError, match=f"node the_node: {why}"):
+        answers(model, inputs)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.int32, np.bool_])
+def test_values_of_other_types_are_refused(dtype: type) -> None:
+    x = {"x": np.zeros((2, 4), dtype)}
+    with pytest.raises(EngineError, match=f"the test: the native engine .* no {np.dtype(dtype)}"):
+        answers(model_of("Transpose", x, {}, perm=[1, 0]), x)
+
+
+def test_what_is_not_a_number_beside_a_constant_stays_none() -> None:
+    x = np.full(40, np.nan, np.float32)
+    for kind in ("Max", "Min"):
+        names = {"b": np.zeros(1, np.float32)}
+        model = model_of(kind, {"x": x}, names)
+        model.graph.node[0].input[:] = ["b", "x"]
+        assert np.isnan(answers(model, {"x": x})[0]).all()
+
+
 def test_bytes_that_are_no_graph_are_refused() -> None:
     with pytest.raises(EngineError, match="the test: no ONNX graph"):
         lower(b"\xffnonsense", "the test")

@@ -80,8 +80,8 @@ BINARY(subtract, float, float, x - y)
 BINARY(multiply, float, float, x *y)
 BINARY(divide, float, float, x / y)
 BINARY(power, float, float, powf(x, y))
-BINARY(minimum, float, float, y < x ? y : x) /* of what is not a number in x: itself */
-BINARY(maximum, float, float, y > x ? y : x)
+BINARY(minimum, float, float, x < y || x != x ? x : y) /* what is not a number stays none */
+BINARY(maximum, float, float, x > y || x != x ? x : y)
 BINARY(equal, int64_t, uint8_t, x == y)
 BINARY(greater, int64_t, uint8_t, x > y)
 BINARY(less, int64_t, uint8_t, x < y)

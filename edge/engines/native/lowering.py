@@ -18,6 +18,7 @@ from edge.errors import EngineError
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
 
+_COPIES = {np.dtype(np.float32): Kind.COPY, np.dtype(np.int64): Kind.COPY_INT}
 _OPERANDS = ("out", "a", "b", "c")
 
 
@@ -62,6 +63,8 @@ class Lowering:
         self._uses = Counter(name for node in graph.node for name in node.input)
         self._uses.update(item.name for item in graph.output)
         for name, tensor in declared(graph.input, where).items():
+            if tensor.dtype not in ("float32", "int64", "bool"):
+                raise EngineError(f"{where}: the native engine reads no {tensor.dtype} ({name})")
             self._values[name] = self.memory.input(name, tensor.shape, tensor.dtype)
 
     def refusal(self, node: NodeProto, why: str) -> EngineError:
@@ -80,6 +83,14 @@ class Lowering:
     def inputs(self, node: NodeProto) -> list[Array]:
         """The arrays that a node reads."""
         return [self.value(name) for name in node.input if name]
+
+    def floats(self, node: NodeProto, count: int = 1) -> list[Array]:
+        """The first arrays that a node reads, which have to be numbers of FP32."""
+        arrays = [self.value(name) for name in node.input[:count]]
+        for array in arrays:
+            if array.dtype != np.float32:
+                raise self.refusal(node, f"reads {array.dtype}, not float32")
+        return arrays
 
     def give(self, name: str, value: Array) -> None:
         """Name a view."""
@@ -110,8 +121,9 @@ class Lowering:
 
     def copy(self, value: Array, to: Array) -> None:
         """Elements of one view to another of the same shape."""
-        kind = Kind.COPY_INT if value.dtype == np.int64 else Kind.COPY
-        self.elementwise(kind, to, value)
+        if value.dtype not in _COPIES:
+            raise EngineError(f"{self.where}: the native engine moves no {value.dtype}")
+        self.elementwise(_COPIES[value.dtype], to, value)
 
     def elementwise(
         self, kind: Kind, out: Array, *inputs: Array, values: Sequence[float] = ()

@@ -46,6 +46,8 @@ def lower(content: bytes, where: str) -> Program:
             _LOWER[node.op_type](lowering, node)
         except (KeyError, ValueError, IndexError, TypeError) as error:
             raise lowering.refusal(node, f"does not fit its inputs: {error}") from error
+        if len(node.output) > 1 and not all(map(lowering.is_known, node.output)):
+            raise lowering.refusal(node, f"has {len(node.output)} outputs")
     return lowering.finish()
 
 
@@ -70,11 +72,15 @@ def _remember_integers(lowering: Lowering, node: NodeProto) -> None:
         lowering.quantized[node.output[0]] = Quantized(integers, steps)
 
 
-def _elementwise(kind: Kind, dtype: Any = np.float32, operand: Any = np.float32) -> Lower:
+def _elementwise(
+    kind: Kind, operands: int = 2, dtype: Any = np.float32, operand: Any = np.float32
+) -> Lower:
     """Operands of one type, broadcast, to a result of another."""
 
     def lower_node(lowering: Lowering, node: NodeProto) -> None:
         inputs = lowering.inputs(node)
+        if len(inputs) != operands:
+            raise lowering.refusal(node, f"has {len(inputs)} inputs, not {operands}")
         for item in inputs:
             if item.dtype != operand:
                 raise lowering.refusal(node, f"an input is {item.dtype}, not {np.dtype(operand)}")
@@ -85,7 +91,7 @@ def _elementwise(kind: Kind, dtype: Any = np.float32, operand: Any = np.float32)
 
 
 def _power(lowering: Lowering, node: NodeProto) -> None:
-    base, exponent = lowering.inputs(node)
+    base, exponent = lowering.floats(node, 2)
     constant = lowering.constants.get(node.input[1])
     shape = np.broadcast_shapes(base.shape, exponent.shape)
     out = lowering.result(node.output[0], shape)
@@ -105,7 +111,7 @@ def _where(lowering: Lowering, node: NodeProto) -> None:
 
 
 def _over_last_axis(lowering: Lowering, node: NodeProto, axes: Any) -> Array:
-    value = lowering.value(node.input[0])
+    (value,) = lowering.floats(node)
     if list(np.atleast_1d(axes) % value.ndim) != [value.ndim - 1]:
         raise lowering.refusal(node, f"over axes {axes}, not the last")
     return lowering.contiguous(value)
@@ -140,6 +146,8 @@ def _mean(lowering: Lowering, node: NodeProto) -> None:
 
 def _arg_max(lowering: Lowering, node: NodeProto) -> None:
     value = _over_last_axis(lowering, node, attribute(node, "axis", 0))
+    if attribute(node, "select_last_index", 0):
+        raise lowering.refusal(node, "selects the last of the largest, not the first")
     kept = (1,) if attribute(node, "keepdims", 1) else ()
     out = lowering.result(node.output[0], value.shape[:-1] + kept, np.int64)
     lowering.rows(Kind.ARG_MAX, out, value)
@@ -147,7 +155,7 @@ def _arg_max(lowering: Lowering, node: NodeProto) -> None:
 
 def _gather(lowering: Lowering, node: NodeProto) -> None:
     table, indices = lowering.inputs(node)
-    if attribute(node, "axis", 0) != 0 or table.dtype != np.float32:
+    if attribute(node, "axis", 0) != 0 or (table.dtype, indices.dtype) != _TABLE:
         raise lowering.refusal(node, "gathers something else than rows of numbers")
     table, indices = lowering.contiguous(table), lowering.contiguous(indices)
     out = lowering.result(node.output[0], indices.shape + table.shape[1:])
@@ -173,12 +181,14 @@ def _levels(lowering: Lowering, node: NodeProto) -> list[float]:
 
 def _quantize(kind: Kind) -> Lower:
     def lower_node(lowering: Lowering, node: NodeProto) -> None:
-        value = lowering.value(node.input[0])
+        (value,) = lowering.floats(node)
         out = lowering.result(node.output[0], value.shape)
         lowering.elementwise(kind, out, value, values=_levels(lowering, node))
 
     return lower_node
 
+
+_TABLE = (np.dtype(np.float32), np.dtype(np.int64))  # what rows hold, and what chooses them
 
 _LOWER: dict[str, Lower] = {
     "Add": _elementwise(Kind.ADD),
@@ -187,12 +197,12 @@ _LOWER: dict[str, Lower] = {
     "Concat": moves.concat,
     "DequantizeLinear": _quantize(Kind.DEQUANTIZE),
     "Div": _elementwise(Kind.DIVIDE),
-    "Equal": _elementwise(Kind.EQUAL, np.bool_, np.int64),
-    "Erf": _elementwise(Kind.ERF),
+    "Equal": _elementwise(Kind.EQUAL, 2, np.bool_, np.int64),
+    "Erf": _elementwise(Kind.ERF, 1),
     "Gather": _gather,
-    "Greater": _elementwise(Kind.GREATER, np.bool_, np.int64),
+    "Greater": _elementwise(Kind.GREATER, 2, np.bool_, np.int64),
     "LayerNormalization": _layer_norm,
-    "Less": _elementwise(Kind.LESS, np.bool_, np.int64),
+    "Less": _elementwise(Kind.LESS, 2, np.bool_, np.int64),
     "MatMul": products.matmul,
     "Max": _elementwise(Kind.MAXIMUM),
     "Min": _elementwise(Kind.MINIMUM),
@@ -201,14 +211,14 @@ _LOWER: dict[str, Lower] = {
     "QuantizeLinear": _quantize(Kind.QUANTIZE),
     "ReduceMean": _mean,
     "Reshape": moves.reshape,
-    "Sigmoid": _elementwise(Kind.SIGMOID),
+    "Sigmoid": _elementwise(Kind.SIGMOID, 1),
     "Slice": moves.cut,
     "Softmax": _softmax,
-    "Softplus": _elementwise(Kind.SOFTPLUS),
+    "Softplus": _elementwise(Kind.SOFTPLUS, 1),
     "Split": moves.split,
-    "Sqrt": _elementwise(Kind.SQUARE_ROOT),
+    "Sqrt": _elementwise(Kind.SQUARE_ROOT, 1),
     "Sub": _elementwise(Kind.SUBTRACT),
-    "Tanh": _elementwise(Kind.TANH),
+    "Tanh": _elementwise(Kind.TANH, 1),
     "Transpose": moves.transpose,
     "Where": _where,
 }

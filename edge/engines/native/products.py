@@ -19,15 +19,11 @@ _NARROW = BLOCK // 4  # fewer columns than this are not worth a block
 
 def matmul(lowering: Lowering, node: NodeProto) -> None:
     """MatMul of two or more axes, batches broadcast."""
-    left = lowering.value(node.input[0])
     weights = lowering.constants.get(node.input[1])
-    if weights is None:
-        right = lowering.value(node.input[1])
-        _with_activations(lowering, node, left, right)
-    elif weights.shape[-1] < _NARROW:
-        _with_activations(lowering, node, left, lowering.value(node.input[1]))
+    if weights is None or weights.shape[-1] < _NARROW:
+        _with_activations(lowering, node, *lowering.floats(node, 2))
     else:
-        _with_weights(lowering, node, left, weights)
+        _with_weights(lowering, node, *lowering.floats(node), weights)
 
 
 def _with_activations(lowering: Lowering, node: NodeProto, left: Array, right: Array) -> None:
