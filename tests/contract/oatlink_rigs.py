@@ -57,6 +57,7 @@ class OatlinkRig:
     """The core as a program, between two pseudo-terminals."""
 
     has_watchdog = True
+    tells_reboots = False  # of a motor: its controller does not ask motors for their torque
     can_vanish = True
     resolution_rad = RAD_PER_TICK
     target = "host"
@@ -122,11 +123,6 @@ class OatlinkRig:
 
     def unsilence(self, joint: int) -> None:
         self.robot.bus.absent.discard(self.ids[joint])
-
-    def reboot(self, joint: int) -> None:
-        """The servo loses its torque; the controller finds it without."""
-        self.servos[joint].reboot()
-        self.unsilence(joint)
 
     def lose_answers(self, count: int) -> None:
         left = [b""] * count

@@ -130,6 +130,7 @@ class CanRig:
     fd = False
     first_id = 1
     has_watchdog = True
+    tells_reboots = True
     can_vanish = True
     resolution_rad = 1e-3
     make_channel: type = CanChannel
@@ -369,6 +370,7 @@ class FeetechRig:
     """A chain of emulated STS servos on a paced pseudo-terminal."""
 
     has_watchdog = False
+    tells_reboots = True
     can_vanish = True
     resolution_rad = RAD_PER_TICK
     with_currents = False
@@ -434,6 +436,7 @@ class DynamixelRig:
     """Emulated X-series servos on a paced pseudo-terminal."""
 
     has_watchdog = True
+    tells_reboots = True
     can_vanish = True
     resolution_rad = RAD_PER_TICK
     fast_sync = True
