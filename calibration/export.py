@@ -65,7 +65,10 @@ def export_bundle(
     _refuse_what_fails(workshop, parity, bounds, baseline)
     for precision, figures in parity["precisions"].items():
         figures |= workshop.notes(precision)
-    parity["gate"] = asdict(bounds)
+    judged = asdict(bounds)
+    if not episodes:
+        del judged["max_success_drop"]
+    parity["gate"] = judged
     facts = _with_calibration(checkpoint.facts, workshop, precisions)
     fields = manifest_fields(checkpoint.tokenizer, checkpoint.policy, facts, graphs)
     files = _files(graphs, exact_half_weights(build_encode(checkpoint.tokenizer)), parity)

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from edge.schema import Finite
+
 FORMAT_VERSION: Literal[2] = 2
 MANIFEST = "manifest.json"
 SEAL = "manifest.sha256"
@@ -49,8 +51,8 @@ class Action(_Strict):
     rate_hz: float = Field(gt=0, le=10_000)
     action_horizon: int = Field(ge=1, le=4096)
     execution_horizon: int = Field(ge=1)
-    minimum: tuple[float, ...]
-    maximum: tuple[float, ...]
+    minimum: tuple[Finite, ...]
+    maximum: tuple[Finite, ...]
     clamped: bool = True
 
     @model_validator(mode="after")

@@ -57,7 +57,7 @@ def verify(
 ) -> None:
     """Check every file and the signature; exit code 1, naming the file, if anything is wrong."""
     from edge.commands.bundle_report import parity_rows
-    from edge.commands.bundle_tables import parity_table
+    from edge.commands.bundle_tables import parity_tables
     from edge.errors import BundleError
 
     try:
@@ -78,7 +78,7 @@ def verify(
     console.print(f"{loaded.path}: {len(loaded.manifest.files)} files ok", soft_wrap=True)
     console.print(f"signature: {SIGNATURE_WORDS[state]}")
     if rows:
-        console.print(parity_table(rows))
+        console.print(parity_tables(rows))
 
 
 @bundle_app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table
 
@@ -26,19 +26,24 @@ def print_bundle(bundle: Bundle, signature: str, rows: list[dict[str, Any]]) -> 
     ):
         console.print(table)
     if rows:
-        console.print(parity_table(rows))
+        console.print(parity_tables(rows))
 
 
-def parity_table(rows: list[dict[str, Any]]) -> Table:
-    """One row per precision and k."""
-    table = Table(title="parity with the trained model", title_justify="left")
-    table.add_column("precision")
-    names = columns(rows)
-    for name in ("k", *names):
-        table.add_column(name.replace("_", " "), justify="right")
+def parity_tables(rows: list[dict[str, Any]]) -> Group:
+    """One table per precision: a row per figure, a column per prefix length."""
+    by_precision: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        cells = (_number(row.get(name)) for name in names)
-        table.add_row(row["precision"], str(row["k"]), *cells)
+        by_precision.setdefault(row["precision"], []).append(row)
+    return Group(*(_parity(precision, of) for precision, of in by_precision.items()))
+
+
+def _parity(precision: str, rows: list[dict[str, Any]]) -> Table:
+    title = f"{escape(precision)}, compared with the trained model"
+    table = Table("", title=title, title_justify="left")
+    for row in rows:
+        table.add_column(f"k = {row['k']}", justify="right")
+    for name in columns(rows):
+        table.add_row(name.replace("_", " "), *(_number(row.get(name)) for row in rows))
     return table
 
 

@@ -121,6 +121,18 @@ def test_what_the_library_refuses_is_an_error_with_its_reason() -> None:
         run(1)
 
 
+def test_a_runtime_that_does_not_start_is_an_error_before_it_loads_anything() -> None:
+    backend = backend_with(PlanEngine())
+
+    def runtime(_logger: object) -> SimpleNamespace:
+        backend.errors.append("CUDA initialization failure with error: 35")
+        return SimpleNamespace()
+
+    backend.module.Runtime = runtime
+    with pytest.raises(EngineError, match=r"10\.3 does not start: CUDA initialization failure"):
+        TensorRTProgram(backend, b"plan", "step")
+
+
 def test_a_tensor_in_host_memory_or_of_an_unknown_type_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

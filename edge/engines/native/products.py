@@ -21,9 +21,11 @@ def matmul(lowering: Lowering, node: NodeProto) -> None:
     """MatMul of two or more axes, batches broadcast."""
     weights = lowering.constants.get(node.input[1])
     if weights is None or weights.shape[-1] < _NARROW:
-        _with_activations(lowering, node, *lowering.floats(node, 2))
+        left, right = lowering.floats(node, 2)
+        _with_activations(lowering, node, left, right)
     else:
-        _with_weights(lowering, node, *lowering.floats(node), weights)
+        (left,) = lowering.floats(node)
+        _with_weights(lowering, node, left, weights)
 
 
 def _with_activations(lowering: Lowering, node: NodeProto, left: Array, right: Array) -> None:

@@ -38,7 +38,7 @@ FLAVOURS = {
         "elsewhere pip install tensorrt",
         10,
     ),
-    "tensorrt-lean": Flavour("tensorrt-lean", "tensorrt_lean", "pip install tensorrt-lean", 10),
+    "tensorrt-lean": Flavour("tensorrt-lean", "tensorrt_lean", "pip install 'oat-edge[lean]'", 10),
     "tensorrt-rtx": Flavour("tensorrt-rtx", "tensorrt_rtx", "pip install 'oat-edge[rtx]'", 1),
 }
 

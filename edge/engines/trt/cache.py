@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +70,19 @@ class PlanCache:
         except OSError as error:
             where = error.filename or file
             raise EngineError(f"plan cache: {where}: {error.strerror}; choose --cache") from error
+
+    def find(self, key: PlanKey, but: Container[str]) -> CachedPlan:
+        """The plan for ``key`` in all ``but`` these fields; nothing is built and nothing written.
+
+        Raises EngineError that says why there is none. No lock: a plan appears as a whole.
+        """
+        file = self.file(key)
+        try:
+            return CachedPlan(decode(_read(file), key, but), file, "")
+        except PlanRejectedError as rejection:
+            raise EngineError(f"plan cache: {file}: {rejection}") from rejection
+        except OSError as error:
+            raise EngineError(f"plan cache: {file}: {error.strerror}") from error
 
     def _fetch(self, file: Path, key: PlanKey, build: Callable[[], Plan]) -> CachedPlan:
         try:

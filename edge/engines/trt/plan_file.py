@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from collections.abc import Container
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,7 +27,7 @@ class PlanKey:
     """Everything that a plan depends on; a plan is good for an equal key only.
 
     ``driver`` is empty where the plan was built without a GPU. ``options``: builder flags; a
-    version-compatible plan is of no one version and driver, these are empty.
+    version-compatible plan is for drivers of all kinds, and for this version and later ones.
     """
 
     flavour: str
@@ -56,8 +57,9 @@ def encode(key: PlanKey, plan: Plan) -> bytes:
     return MAGIC + hashlib.sha256(body).digest() + body
 
 
-def decode(content: bytes, key: PlanKey) -> Plan:
-    """The plan in a file. Raises PlanRejectedError unless it is whole and for ``key``."""
+def decode(content: bytes, key: PlanKey, but: Container[str] = ()) -> Plan:
+    """The plan in a file. Raises PlanRejectedError unless it is whole and for ``key``, ``but`` for
+    these fields of it."""
     if content[: len(MAGIC)] != MAGIC:
         raise PlanRejectedError("not a plan file")
     body = content[_PREFIX:]
@@ -70,7 +72,7 @@ def decode(content: bytes, key: PlanKey) -> Plan:
     except (ValueError, KeyError, TypeError) as error:
         raise PlanRejectedError("of another format") from error
     for name, value in key.as_dict().items():
-        if built_for.get(name) != value:
+        if name not in but and built_for.get(name) != value:
             raise PlanRejectedError(f"built for {name} {built_for.get(name)!r}, not {value!r}")
     return Plan(body[4 + length :], nodes, float(seconds))
 

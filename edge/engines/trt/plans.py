@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from edge.bundle import GRAPHS, Bundle
@@ -53,20 +52,19 @@ def lean_plans(
     version that it does not serve.
     """
 
-    def refuse(graph: str) -> Plan:
-        raise EngineError(
-            f"{backend} cannot build, and the cache has no plan of {precision}/{graph} for "
-            f"{gpu.name}; build with oat-edge build --target tensorrt --version-compatible"
-        )
-
     gpu = find_gpu()
     options = BuildOptions(version_compatible=True)
     cache = PlanCache(cache_directory or default_directory(bundle.digest))
     plans = {}
     for graph in GRAPHS:
-        onnx = bundle.graph(precision, graph)
-        key = plan_key(backend, options, gpu, precision, graph, onnx)
-        plans[graph] = cache.fetch(key, partial(refuse, graph))
+        key = plan_key(backend, options, gpu, precision, graph, bundle.graph(precision, graph))
+        try:
+            plans[graph] = cache.find(key, but=("version",))
+        except EngineError as error:
+            raise EngineError(
+                f"{error}; {backend} cannot build: oat-edge build --target tensorrt "
+                f"--version-compatible does, for {gpu.name}"
+            ) from error
     return plans
 
 
@@ -82,7 +80,7 @@ def plan_key(
     compatible = options.version_compatible
     return PlanKey(
         flavour="tensorrt-lean" if compatible else backend.flavour,
-        version="" if compatible else backend.version,
+        version=backend.version,
         compute=options.compute or ((gpu.compute,) if gpu else ()),
         driver=gpu.driver if gpu and not compatible else "",
         precision=precision,

@@ -35,7 +35,10 @@ class TensorRTProgram:
         """Raises EngineError where the library does not load the plan on this GPU."""
         module = backend.module
         self._graph, self._backend = graph, backend
+        before = list(backend.errors)
         self._runtime = module.Runtime(backend.logger)
+        if list(backend.errors) != before:  # it is there all the same, and crashes as it loads
+            raise EngineError(f"{backend} does not start: {backend.last_error()}")
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise EngineError(f"{backend} does not load graph {graph}: {backend.last_error()}")
