@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from models.policy import PolicyConfig
 from models.tasks.metaworld.names import PREFIX as METAWORLD
 from models.tasks.metaworld.task import RATE_HZ, REFERENCE_NAMES, MetaWorldTask
+from models.tasks.so101.lift import JOINT_NAMES as SO101_JOINTS
+from models.tasks.viperx.lift import JOINT_NAMES as VIPERX_JOINTS
 from models.tokenizer import TokenizerConfig
 from models.training import Schedule, within
 
-_JOINTS = ("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wrist_rotate", "gripper")
 _POSE = ("x", "y", "z", "qw", "qx", "qy", "qz")
 _CUBE = tuple(f"cube_{element}" for element in _POSE)
 _LOWER_CUBE = tuple(f"lower_cube_{element}" for element in _POSE)
@@ -47,18 +48,23 @@ class Recipe:
     seed: int = 0
 
 
+def _features(joints: tuple[str, ...], scene: tuple[str, ...]) -> dict[str, Feature]:
+    """What an arm's policy observes; ``scene`` names the elements of its environment state."""
+    return {
+        "observation.state": Feature(joints, "rad"),
+        "observation.environment_state": Feature(scene, "m, unit quaternion"),
+        "observation.command": Feature(joints, "rad"),
+    }
+
+
 def _viperx(name: str, scene: tuple[str, ...], demonstrations: int = 800) -> Recipe:
     """A task of the ViperX; ``scene`` names the elements of its environment state."""
-    features = {
-        "observation.state": Feature(_JOINTS, "rad"),
-        "observation.environment_state": Feature(scene, "m, unit quaternion"),
-        "observation.command": Feature(_JOINTS, "rad"),
-    }
+    features = _features(VIPERX_JOINTS, scene)
     return Recipe(
         name=name,
         task=name,
         features=features,
-        action=Feature(_JOINTS, "rad"),
+        action=Feature(VIPERX_JOINTS, "rad"),
         tokenizer=TokenizerConfig(),
         policy=PolicyConfig(features={key: len(f.names) for key, f in features.items()}),
         tokenizer_schedule=Schedule(steps=7_000, batch_size=64, learning_rate=2e-3),
@@ -70,29 +76,15 @@ def _viperx(name: str, scene: tuple[str, ...], demonstrations: int = 800) -> Rec
     )
 
 
-_SO101_JOINTS = (
-    "shoulder_pan",
-    "shoulder_lift",
-    "elbow_flex",
-    "wrist_flex",
-    "wrist_roll",
-    "gripper",
-)
-
-
 def _so101(name: str, scene: tuple[str, ...]) -> Recipe:
     """A task of the SO-101: smaller models than the ViperX's, its demonstrations vary less."""
-    features = {
-        "observation.state": Feature(_SO101_JOINTS, "rad"),
-        "observation.environment_state": Feature(scene, "m, unit quaternion"),
-        "observation.command": Feature(_SO101_JOINTS, "rad"),
-    }
+    features = _features(SO101_JOINTS, scene)
     return Recipe(
         name=name,
         task=name,
         features=features,
-        action=Feature(_SO101_JOINTS, "rad"),
-        tokenizer=TokenizerConfig(action_dim=len(_SO101_JOINTS)),
+        action=Feature(SO101_JOINTS, "rad"),
+        tokenizer=TokenizerConfig(action_dim=len(SO101_JOINTS)),
         policy=PolicyConfig(
             features={key: len(f.names) for key, f in features.items()}, dim=96, layers=3, heads=3
         ),

@@ -5,7 +5,7 @@
 #include "memory.h"
 #include "scalar_math.h"
 
-/* Runs lie one after the other: dims[0] of them, ``columns`` long. */
+/* Runs lie one after the other: ``rows`` of them, ``columns`` long. */
 #define EACH_ROW(type)                                                                         \
     int32_t n = op->columns;                                                                   \
     const float *a = at(bases, &op->a);                                                        \
@@ -62,7 +62,7 @@ static void arg_max(const struct operation *op, char *const *bases)
     }
 }
 
-/* dims[0] rows of ``columns`` floats by the indices b; the table a has ``depth`` rows. */
+/* ``rows`` rows of ``columns`` floats by the indices b; the table a has ``depth`` rows. */
 static int gather(const struct operation *op, char *const *bases)
 {
     const int64_t *indices = at(bases, &op->b);

@@ -51,7 +51,6 @@ def lean_plans(
     Raises EngineError: one is not there, or there is no GPU. The runtime itself refuses a plan of a
     version that it does not serve.
     """
-
     gpu = find_gpu()
     options = BuildOptions(version_compatible=True)
     cache = PlanCache(cache_directory or default_directory(bundle.digest))
