@@ -17,8 +17,12 @@ from setuptools.command.build_ext import build_ext
 
 NATIVE = "edge/engines/native"
 GLIBC = "2.17"  # the oldest that manylinux2014 wheels may ask for
-LEVELS = {"x86_64": ("v4", "v3"), "aarch64": ("",)}
-"""Builds by machine; ``edge.engines.native.library`` says which processor each is for."""
+LEVELS = {
+    "x86_64": {"v4-vnni": "x86_64_v4+avx512vnni", "v4": "x86_64_v4", "v3": "x86_64_v3"},
+    "aarch64": {"": "generic"},
+}
+"""The compiler's name for the processor of each build, by machine and level;
+``edge.engines.native.library`` says which one a processor gets."""
 
 FLAGS = (
     *("-std=gnu11", "-O3", "-fPIC", "-shared", "-s", "-Wall", "-Wextra", "-Werror"),
@@ -35,11 +39,11 @@ class BuildNative(build_ext):
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
         machine, _, level = target.stem.removeprefix("execute-").partition("-")
-        processor = [f"-mcpu={machine}_{level}"] if level else []
+        processor = LEVELS[machine][level]
         subprocess.run(
             [
                 *(sys.executable, "-m", "ziglang", "cc"),
-                *("-target", f"{machine}-linux-gnu.{GLIBC}", *processor, *FLAGS),
+                *("-target", f"{machine}-linux-gnu.{GLIBC}", f"-mcpu={processor}", *FLAGS),
                 *("-o", str(target), *ext.sources, "-lm"),
             ],
             check=True,

@@ -43,9 +43,9 @@ def model_of(
     return onnx.shape_inference.infer_shapes(model, strict_mode=True)
 
 
-def answers(model: Any, inputs: Mapping[str, Array]) -> list[Array]:
+def answers(model: Any, inputs: Mapping[str, Array], integer_products: bool = False) -> list[Array]:
     """What the native engine makes of a model."""
-    program = lower(model.SerializeToString(), "the test")
+    program = lower(model.SerializeToString(), "the test", integer_products)
     results = {name: np.zeros(item.shape, item.dtype) for name, item in program.outputs.items()}
     bound("graph", program, new_block(program.scratch_size), dict(inputs), results, load())()
     return list(results.values())
@@ -196,6 +196,47 @@ def test_activations_are_quantized_as_the_graph_says() -> None:
     np.testing.assert_allclose(answers(model, {"x": x})[0], wanted[0], atol=1e-6)
 
 
+@pytest.mark.parametrize("integer_products", [True, False])
+@pytest.mark.parametrize("zero", [np.int8(0), np.int8(-7), np.uint8(131)])
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 6, 9])
+@pytest.mark.parametrize(("depth", "columns"), [(64, 16), (128, 200), (66, 64), (512, 65)])
+def test_quantized_activations_meet_quantized_weights(
+    integer_products: bool, zero: np.generic, rows: int, depth: int, columns: int
+) -> None:
+    """Also where the activations are read as numbers elsewhere."""
+    onnx = require("onnx")
+    helper = onnx.helper
+    constants = {
+        "step": np.array(0.021, np.float32),
+        "zero": np.asarray(zero),
+        "w": RNG.integers(-127, 128, (depth, columns), np.int8),
+        "steps": RNG.uniform(0.001, 0.01, columns).astype(np.float32),
+        "none": np.zeros(columns, np.int8),
+        "bias": normal(columns),
+    }
+    levels = ["step", "zero"]
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", *levels], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", *levels], ["xq"]),
+        helper.make_node("DequantizeLinear", ["w", "steps", "none"], ["wq"], axis=1),
+        helper.make_node("MatMul", ["xq", "wq"], ["product"]),
+        helper.make_node("Sub", ["bias", "product"], ["y"]),
+        helper.make_node("Add", ["xq", "xq"], ["twice"]),
+    ]
+    info = [
+        helper.make_tensor_value_info("x", 1, (rows, depth)),
+        helper.make_tensor_value_info("y", 1, (rows, columns)),
+        helper.make_tensor_value_info("twice", 1, (rows, depth)),
+    ]
+    fixed = [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "graph", info[:1], info[1:], fixed)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
+    x = normal(rows, depth)
+    wanted = require("onnx.reference").ReferenceEvaluator(model).run(None, {"x": x})
+    for have, want in zip(answers(model, {"x": x}, integer_products), wanted, strict=True):
+        np.testing.assert_allclose(have, want, rtol=1e-5, atol=1e-4)
+
+
 @pytest.mark.parametrize("kind", ["Erf", "Tanh", "Softplus", "Sigmoid", "Sqrt"])
 def test_what_is_not_a_number_stays_none(kind: str) -> None:
     x = normal(40)
@@ -284,4 +325,4 @@ def test_what_is_not_a_number_beside_a_constant_stays_none() -> None:
 
 def test_bytes_that_are_no_graph_are_refused() -> None:
     with pytest.raises(EngineError, match="the test: no ONNX graph"):
-        lower(b"\xffnonsense", "the test")
+        lower(b"\xffnonsense", "the test", integer_products=False)

@@ -16,8 +16,10 @@ from tests.needs import missing
 
 SOURCE = Path(library.__file__).with_name("execute.c")
 ROOT = Path(__file__).parents[2]
+_V4 = ["-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl", "-mf16c", "-mfma"]
 OPTIONS = {
-    "v4": ["-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl", "-mf16c", "-mfma"],
+    "v4-vnni": [*_V4, "-mavx512vnni"],
+    "v4": _V4,
     "v3": ["-mavx2", "-mbmi2", "-mf16c", "-mfma"],
     "": [],
 }

@@ -5,22 +5,23 @@
 #include "memory.h"
 #include "scalar_math.h"
 
-#define UNARY(name, result)                                                                    \
+#define UNARY_OF(name, in_type, out_type, result)                                              \
     static void name(const struct operation *op, char *const *bases)                           \
     {                                                                                          \
         const float *v = op->values;                                                           \
         (void)v;                                                                               \
-        float *out = at(bases, &op->out);                                                      \
+        out_type *restrict out = at(bases, &op->out);                                          \
         int32_t n = inner(op);                                                                 \
         ptrdiff_t step = inner_stride(op, &op->a);                                             \
         for (struct walk w = begin(op); !w.done; next(op, &w), out += n) {                     \
-            const float *a = (const float *)at(bases, &op->a) + w.a;                           \
+            const in_type *a = (const in_type *)at(bases, &op->a) + w.a;                       \
             if (step == 1)                                                                     \
                 for (int32_t i = 0; i < n; i++) { float x = a[i]; out[i] = result; }           \
             else                                                                               \
                 for (int32_t i = 0; i < n; i++) { float x = a[i * step]; out[i] = result; }    \
         }                                                                                      \
     }
+#define UNARY(name, result) UNARY_OF(name, float, float, result)
 
 #define BINARY(name, in_type, out_type, result)                                                \
     static void name(const struct operation *op, char *const *bases)                           \
@@ -55,8 +56,11 @@
             const uint8_t *test = (const uint8_t *)at(bases, &op->a) + w.a;                    \
             const type *yes = (const type *)at(bases, &op->b) + w.b;                           \
             const type *no = (const type *)at(bases, &op->c) + w.c;                            \
-            for (int32_t i = 0; i < n; i++)                                                    \
-                out[i] = test[i * sa] ? yes[i * sb] : no[i * sc];                              \
+            if (sa == 0 && sb == 1 && sc == 1)                                                 \
+                memcpy(out, test[0] ? yes : no, (size_t)n * sizeof *out);                      \
+            else                                                                               \
+                for (int32_t i = 0; i < n; i++)                                                \
+                    out[i] = test[i * sa] ? yes[i * sb] : no[i * sc];                          \
         }                                                                                      \
     }
 
@@ -92,15 +96,16 @@ UNARY(tanh_all, tanh_float(x))
 UNARY(softplus_all, softplus_float(x))
 UNARY(sigmoid_all, sigmoid_float(x))
 
-static inline float clamped(float x, float low, float high)
+/* A level: an integer of eight bits, counted from the lowest; what is no number is the lowest. */
+static inline uint8_t level(float x, float low, float high)
 {
-    x = x < low ? low : x;
-    return x > high ? high : x;
+    x = x > low ? x : low;
+    return (uint8_t)((x < high ? x : high) - low);
 }
 
-/* values: step, zero point, lowest and highest integer. Integers are held as floats. */
-UNARY(quantize, clamped(rintf(x / v[0]) + v[1], v[2], v[3]))
-UNARY(dequantize, (x - v[1]) * v[0])
+/* values: step, zero point, lowest and highest integer. */
+UNARY_OF(quantize, float, uint8_t, level(rintf(x / v[0]) + v[1], v[2], v[3]))
+UNARY_OF(dequantize, uint8_t, float, (x + v[2] - v[1]) * v[0])
 
 CHOOSE(choose_float, float)
 CHOOSE(choose_int, int64_t)

@@ -24,7 +24,11 @@ class NativeEngine(HostEngine):
         """Raises EngineError: no build for this processor, or a graph that does not fit."""
         self._library = load()
         self._programs = {
-            name: lower(bundle.graph(precision, name), f"bundle {bundle.path}: {precision}/{name}")
+            name: lower(
+                bundle.graph(precision, name),
+                f"bundle {bundle.path}: {precision}/{name}",
+                bool(self._library.oat_has_integer_products()),
+            )
             for name in GRAPHS
         }
         self._scratch = new_block(max(item.scratch_size for item in self._programs.values()))

@@ -12,7 +12,7 @@ static kernel *const KERNELS[KINDS] = {
     [QUANTIZE] = quantize, [DEQUANTIZE] = dequantize, [EQUAL] = equal, [GREATER] = greater,
     [LESS] = less, [SELECT] = choose_float, [SELECT_INT] = choose_int, [COPY] = move_float,
     [COPY_INT] = move_int, [MATMUL] = matmul, [DENSE] = dense, [DENSE_HALF] = dense_half,
-    [DENSE_INT8] = dense_int8, [SOFTMAX] = softmax, [LAYER_NORM] = layer_norm, [MEAN] = mean_rows,
+    [DENSE_INT8] = dense_int8, [DENSE_LEVELS] = dense_levels, [SOFTMAX] = softmax, [LAYER_NORM] = layer_norm, [MEAN] = mean_rows,
     [ARG_MAX] = arg_max,
 };
 
@@ -31,3 +31,5 @@ int32_t oat_run(const struct operation *operations, int32_t count, char *const *
 int32_t oat_operation_size(void) { return (int32_t)sizeof(struct operation); }
 
 int32_t oat_kinds(void) { return KINDS; }
+
+int32_t oat_has_integer_products(void) { return HAS_INTEGER_PRODUCTS; }

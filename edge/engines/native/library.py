@@ -26,8 +26,10 @@ class Build(NamedTuple):
 
 
 _V3 = frozenset({"avx2", "bmi2", "f16c", "fma"})
+_V4 = _V3 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 BUILDS = (  # best first
-    Build("x86_64", "v4", _V3 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}),
+    Build("x86_64", "v4-vnni", _V4 | {"avx512_vnni"}),
+    Build("x86_64", "v4", _V4),
     Build("x86_64", "v3", _V3),
     Build("aarch64", "", frozenset()),
 )

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge.engines.native.memory import FIRST_OUTER, Array, Memory, Place, owner
 from edge.engines.native.operations import MAX_AXES, NO_OPERAND, OPERATION, Kind
-from edge.engines.native.weights import Quantized
+from edge.engines.native.weights import Levels, Quantized
 from edge.engines.tensors import Tensor
 from edge.errors import EngineError
 
@@ -47,15 +47,17 @@ class Program(NamedTuple):
 class Lowering:
     """The values of one graph while its nodes are taken in turn (``nodes``)."""
 
-    def __init__(self, graph: GraphProto, where: str) -> None:
+    def __init__(self, graph: GraphProto, where: str, integer_products: bool) -> None:
         from onnx import numpy_helper
 
         self.where = where
+        self.integer_products = integer_products
         self.memory = Memory()
         self.constants: dict[str, Array] = {
             item.name: numpy_helper.to_array(item) for item in graph.initializer
         }
         self.quantized: dict[str, Quantized] = {}
+        self.levels: dict[str, Levels] = {}
         self.done: set[str] = set()  # nodes that an earlier one took over
         self._values: dict[str, Array] = {}
         self._steps: list[Step] = []
@@ -72,8 +74,18 @@ class Lowering:
         return EngineError(f"{self.where}: node {node.name or node.op_type}: {why}")
 
     def value(self, name: str) -> Array:
-        """The array of a name; a constant is placed in memory when it is first needed there."""
-        if name not in self._values:
+        """The array of a name; what may never be needed in memory is placed there when it is.
+
+        That is constants, and activations that integer products read as levels.
+        """
+        if name in self._values:
+            return self._values[name]
+        if name in self.levels:
+            counts, *values = self.levels[name]
+            self.elementwise(
+                Kind.DEQUANTIZE, self.result(name, counts.shape), counts, values=values
+            )
+        else:
             constant = self.constants[name]
             if constant.dtype == np.float16:
                 constant = constant.astype(np.float32)
@@ -109,7 +121,7 @@ class Lowering:
 
     def is_known(self, name: str) -> bool:
         """Whether a value is there before the nodes that are still to come."""
-        return name in self._values or name in self.constants
+        return name in self._values or name in self.levels or name in self.constants
 
     def contiguous(self, value: Array) -> Array:
         """The value with its elements one after the other, copied if they are not."""

@@ -11,7 +11,7 @@ from edge.engines.native import moves, products
 from edge.engines.native.lowering import Lowering, Program, attribute
 from edge.engines.native.memory import Array
 from edge.engines.native.operations import Kind
-from edge.engines.native.weights import Quantized
+from edge.engines.native.weights import Levels, Quantized
 from edge.errors import EngineError
 
 if TYPE_CHECKING:
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 Lower = Callable[[Lowering, "NodeProto"], None]
 
 
-def lower(content: bytes, where: str) -> Program:
-    """The program of a graph. Raises EngineError naming the node that there is no operation for."""
+def lower(content: bytes, where: str, integer_products: bool) -> Program:
+    """The program of a graph. Raises EngineError naming the node that there is no operation for.
+
+    ``integer_products``: whether these are the fastest for INT8 weights and activations.
+    """
     try:
         import onnx
     except ImportError as error:
@@ -31,7 +34,7 @@ def lower(content: bytes, where: str) -> Program:
         graph = onnx.load_model_from_string(content).graph
     except Exception as error:  # protobuf's own, of several kinds
         raise EngineError(f"{where}: no ONNX graph: {error}") from error
-    lowering = Lowering(graph, where)
+    lowering = Lowering(graph, where, integer_products)
     for node in graph.node:
         if node.output[0] in lowering.done:
             continue
@@ -170,22 +173,30 @@ def _gather(lowering: Lowering, node: NodeProto) -> None:
     )
 
 
-def _levels(lowering: Lowering, node: NodeProto) -> list[float]:
-    """Step, zero point, lowest and highest integer of a node that quantizes activations."""
+def _scale(lowering: Lowering, node: NodeProto) -> tuple[float, float, np.iinfo[Any]]:
+    """Step, zero point and range of a node that quantizes activations or takes it back."""
     step, zero = (lowering.constants[name] for name in node.input[1:3])
+    limits = np.iinfo(zero.dtype)
     if step.size != 1:
         raise lowering.refusal(node, "activations are quantized per channel")
-    limits = np.iinfo(zero.dtype)
-    return [step.item(), zero.item(), limits.min, limits.max]
+    if limits.bits != 8:
+        raise lowering.refusal(node, f"activations are quantized to {zero.dtype}")
+    return step.item(), zero.item(), limits
 
 
-def _quantize(kind: Kind) -> Lower:
-    def lower_node(lowering: Lowering, node: NodeProto) -> None:
-        (value,) = lowering.floats(node)
-        out = lowering.result(node.output[0], value.shape)
-        lowering.elementwise(kind, out, value, values=_levels(lowering, node))
+def _quantize(lowering: Lowering, node: NodeProto) -> None:
+    (value,) = lowering.floats(node)
+    step, zero, limits = _scale(lowering, node)
+    out = lowering.result(node.output[0], value.shape, np.uint8)
+    values = [step, zero, limits.min, limits.max]
+    lowering.elementwise(Kind.QUANTIZE, out, value, values=values)
 
-    return lower_node
+
+def _dequantize(lowering: Lowering, node: NodeProto) -> None:
+    """Numbers again only where something else than a product of integers reads them."""
+    step, zero, limits = _scale(lowering, node)
+    counts = lowering.contiguous(lowering.value(node.input[0]))
+    lowering.levels[node.output[0]] = Levels(counts, step, zero, limits.min)
 
 
 _TABLE = (np.dtype(np.float32), np.dtype(np.int64))  # what rows hold, and what chooses them
@@ -195,7 +206,7 @@ _LOWER: dict[str, Lower] = {
     "ArgMax": _arg_max,
     "Cast": moves.cast,
     "Concat": moves.concat,
-    "DequantizeLinear": _quantize(Kind.DEQUANTIZE),
+    "DequantizeLinear": _dequantize,
     "Div": _elementwise(Kind.DIVIDE),
     "Equal": _elementwise(Kind.EQUAL, 2, np.bool_, np.int64),
     "Erf": _elementwise(Kind.ERF, 1),
@@ -208,7 +219,7 @@ _LOWER: dict[str, Lower] = {
     "Min": _elementwise(Kind.MINIMUM),
     "Mul": _elementwise(Kind.MULTIPLY),
     "Pow": _power,
-    "QuantizeLinear": _quantize(Kind.QUANTIZE),
+    "QuantizeLinear": _quantize,
     "ReduceMean": _mean,
     "Reshape": moves.reshape,
     "Sigmoid": _elementwise(Kind.SIGMOID, 1),

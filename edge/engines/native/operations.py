@@ -8,6 +8,7 @@ import numpy as np
 
 MAX_AXES = 6
 BLOCK = 64  # columns of one block of packed weights
+GROUP = 4  # rows that an integer product takes at once
 NO_OPERAND = -1  # in the place of a base
 
 OPERAND = np.dtype([("base", "i4"), ("offset", "i4"), ("strides", "i4", MAX_AXES)])
@@ -56,8 +57,9 @@ class Kind(IntEnum):
     DENSE = 22
     DENSE_HALF = 23
     DENSE_INT8 = 24
-    SOFTMAX = 25
-    LAYER_NORM = 26
-    MEAN = 27
-    ARG_MAX = 28
-    GATHER = 29
+    DENSE_LEVELS = 25
+    SOFTMAX = 26
+    LAYER_NORM = 27
+    MEAN = 28
+    ARG_MAX = 29
+    GATHER = 30

@@ -3,26 +3,16 @@
  * Packed weights: columns in blocks of BLOCK, the last one filled up with zeros; a block holds its
  * rows one after the other. A product of few rows is bound by reading weights, so these stay as
  * narrow in memory as they came: FP32, FP16 where that is exact, or INT8 with a step per column.
+ *
+ * INT8 weights that meet quantized activations (levels, see elementwise.h) are summed in integers:
+ * four rows of a block lie column by column then, and before them stands where each sum begins,
+ * which takes off what the levels' zero point adds.
  */
 #ifndef OAT_PRODUCTS_H
 #define OAT_PRODUCTS_H
 
 #include "memory.h"
-
-#include <string.h>
-
-#if defined(__AVX512F__)
-enum { WIDTH = 16, TILE = 4 };
-#elif defined(__AVX2__)
-enum { WIDTH = 8, TILE = 2 };
-#else
-enum { WIDTH = 4, TILE = 4 };
-#endif
-enum { VECTORS = 4, PASS = VECTORS * WIDTH }; /* what the accumulators of a tile's row hold */
-
-typedef float vector __attribute__((vector_size(WIDTH * 4), aligned(4)));
-typedef _Float16 half_vector __attribute__((vector_size(WIDTH * 2), aligned(2)));
-typedef int8_t int8_vector __attribute__((vector_size(WIDTH), aligned(1)));
+#include "vectors.h"
 
 /* ``rows`` times PASS columns: x (row stride ``sx``) times w (BLOCK apart from row to row). */
 #define TILE_OF(name, type, loaded)                                                            \
@@ -43,10 +33,31 @@ TILE_OF(float_tile, float, vector)
 TILE_OF(half_tile, _Float16, half_vector)
 TILE_OF(int8_tile, int8_t, int8_vector)
 
+/* The same of levels; the sums fit for every depth below 2^16. */
+static inline __attribute__((always_inline)) void levels_tile(
+    const uint8_t *x, ptrdiff_t sx, const int8_t *w, int32_t depth, int rows,
+    float sums[TILE][PASS])
+{
+    int_vector acc[TILE][VECTORS];
+    for (int r = 0; r < rows; r++) memcpy(acc[r], w, sizeof acc[r]);
+    w += 4 * BLOCK;
+    for (int32_t k = 0; k < depth; k += 4, w += 4 * BLOCK)
+        for (int j = 0; j < VECTORS; j++)
+            for (int r = 0; r < rows; r++)
+                acc[r][j] = add_four(acc[r][j], x + r * sx + k, w + 4 * j * WIDTH);
+    for (int r = 0; r < rows; r++)
+        for (int j = 0; j < VECTORS; j++) {
+            vector sum = __builtin_convertvector(acc[r][j], vector);
+            memcpy(sums[r] + j * WIDTH, &sum, sizeof sum);
+        }
+}
+
 /* values[0]: -1 or 1, the sign of the product; c: what it is added to, or base -1 for nothing.
- * b: the packed weights; their steps follow them, one per column, where they are INT8. */
-#define DENSE_OF(name, type, tile, scaled)                                                     \
-    static inline void name##_rows(const struct operation *op, const float *x, const type *w,  \
+ * b: the packed weights; their steps follow them, one per column, where they are INT8.
+ * Elements of ``type`` lie ``group`` together in a column of a block, which begins with ``extra``
+ * rows that are no weights. */
+#define DENSE_OF(name, in_type, type, group, extra, tile, scaled)                              \
+    static inline void name##_rows(const struct operation *op, const in_type *x, const type *w, \
                                    const float *steps, const float *start, ptrdiff_t sc,       \
                                    float *out, int rows, int32_t column)                       \
     {                                                                                          \
@@ -54,6 +65,8 @@ TILE_OF(int8_tile, int8_t, int8_vector)
         ptrdiff_t sx = op->a.strides[MAX_AXES - 2], so = op->out.strides[MAX_AXES - 2];        \
         if (rows == TILE)                                                                      \
             tile(x, sx, w, op->depth, TILE, sums);                                             \
+        else if (rows == 2)                                                                    \
+            tile(x, sx, w, op->depth, 2, sums);                                                \
         else                                                                                   \
             for (int r = 0; r < rows; r++) tile(x + r * sx, sx, w, op->depth, 1, sums + r);    \
         int32_t n = op->columns - column < PASS ? op->columns - column : PASS;                 \
@@ -74,14 +87,14 @@ TILE_OF(int8_tile, int8_t, int8_vector)
         ptrdiff_t sc = op->c.strides[MAX_AXES - 2];                                            \
         int32_t blocks = (op->columns + BLOCK - 1) / BLOCK;                                    \
         for (struct walk walk = begin(op); !walk.done; advance(op, &walk, op->axes)) {         \
-            const float *x = (const float *)at(bases, &op->a) + walk.a;                        \
+            const in_type *x = (const in_type *)at(bases, &op->a) + walk.a;                    \
             const type *w = (const type *)at(bases, &op->b) + walk.b;                          \
-            const float *steps = (const float *)(w + (ptrdiff_t)blocks * BLOCK * op->depth);   \
+            ptrdiff_t size = (ptrdiff_t)BLOCK * (op->depth + extra);                           \
+            const float *steps = (const float *)(w + blocks * size);                           \
             float *out = (float *)at(bases, &op->out) + walk.out;                              \
             const float *start = op->c.base < 0 ? 0 : (const float *)at(bases, &op->c) + walk.c; \
             for (int32_t column = 0; column < op->columns; column += PASS) {                   \
-                const type *block = w + (ptrdiff_t)(column / BLOCK) * BLOCK * op->depth        \
-                                    + column % BLOCK;                                          \
+                const type *block = w + column / BLOCK * size + column % BLOCK * group;        \
                 for (int32_t row = 0; row < op->rows; row += TILE) {                           \
                     int rows = op->rows - row < TILE ? op->rows - row : TILE;                  \
                     name##_rows(op, x + row * sx, block, steps + column,                       \
@@ -92,9 +105,10 @@ TILE_OF(int8_tile, int8_t, int8_vector)
         }                                                                                      \
     }
 
-DENSE_OF(dense, float, float_tile, y)
-DENSE_OF(dense_half, _Float16, half_tile, y)
-DENSE_OF(dense_int8, int8_t, int8_tile, y *steps[i])
+DENSE_OF(dense, float, float, 1, 0, float_tile, y)
+DENSE_OF(dense_half, float, _Float16, 1, 0, half_tile, y)
+DENSE_OF(dense_int8, float, int8_t, 1, 0, int8_tile, y *steps[i])
+DENSE_OF(dense_levels, uint8_t, int8_t, 4, 4, levels_tile, y *steps[i])
 
 static inline float dot(const float *a, const float *b, int32_t n)
 {

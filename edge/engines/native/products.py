@@ -8,8 +8,8 @@ import numpy as np
 
 from edge.engines.native.lowering import Lowering
 from edge.engines.native.memory import Array
-from edge.engines.native.operations import BLOCK, MAX_AXES, Kind
-from edge.engines.native.weights import Packed, pack, pack_quantized
+from edge.engines.native.operations import BLOCK, GROUP, MAX_AXES, Kind
+from edge.engines.native.weights import Packed, pack, pack_for_levels, pack_quantized
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -24,8 +24,7 @@ def matmul(lowering: Lowering, node: NodeProto) -> None:
         left, right = lowering.floats(node, 2)
         _with_activations(lowering, node, left, right)
     else:
-        (left,) = lowering.floats(node)
-        _with_weights(lowering, node, left, weights)
+        _with_weights(lowering, node, weights)
 
 
 def _with_activations(lowering: Lowering, node: NodeProto, left: Array, right: Array) -> None:
@@ -34,7 +33,8 @@ def _with_activations(lowering: Lowering, node: NodeProto, left: Array, right: A
     _emit(lowering, Kind.MATMUL, [out, _spread(left, shape), _spread(right, shape)])
 
 
-def _with_weights(lowering: Lowering, node: NodeProto, left: Array, weights: Array) -> None:
+def _with_weights(lowering: Lowering, node: NodeProto, weights: Array) -> None:
+    left, packed = _packed(lowering, node, weights)
     shape = _shape(lowering, node, left, weights)
     if left.strides[-1] != left.itemsize:
         left = lowering.contiguous(left)
@@ -44,7 +44,6 @@ def _with_weights(lowering: Lowering, node: NodeProto, left: Array, weights: Arr
         left, flat = lowering.contiguous(left).reshape(-1, left.shape[-1]), (-1, shape[-1])
         out = out.reshape(flat)
         start = None if start is None else start.reshape(flat) if start.ndim > 1 else start
-    packed = _packed(lowering, node.input[1], weights)
     data = lowering.memory.constant(packed.data)
     batch = out.shape[:-2]
     blocks = np.broadcast_to(data, (*batch, data.shape[-1]))[..., None, :]
@@ -54,10 +53,15 @@ def _with_weights(lowering: Lowering, node: NodeProto, left: Array, weights: Arr
     _emit(lowering, packed.kind, arrays, depth=left.shape[-1], sign=sign)
 
 
-def _packed(lowering: Lowering, name: str, weights: Array) -> Packed:
-    if name in lowering.quantized:
-        return pack_quantized(lowering.quantized[name])
-    return pack(weights.astype(np.float32, copy=False))
+def _packed(lowering: Lowering, node: NodeProto, weights: Array) -> tuple[Array, Packed]:
+    """The activations as the product reads them, and the weights packed for it."""
+    levels, quantized = lowering.levels.get(node.input[0]), lowering.quantized.get(node.input[1])
+    if lowering.integer_products and levels and quantized and not len(weights) % GROUP:
+        return levels.counts, pack_for_levels(quantized, levels)
+    (left,) = lowering.floats(node)
+    if quantized:
+        return left, pack_quantized(quantized)
+    return left, pack(weights.astype(np.float32, copy=False))
 
 
 def _added_to(

@@ -14,12 +14,12 @@ enum { MAX_AXES = 6, BLOCK = 64 /* columns of a packed weight block */ };
 enum kind {
     ADD, SUBTRACT, MULTIPLY, DIVIDE, POWER, MINIMUM, MAXIMUM,             /* float, float -> float */
     SQUARE_ROOT, ERF, TANH, SOFTPLUS, SIGMOID,                            /* float -> float */
-    QUANTIZE, DEQUANTIZE,                                                 /* float -> float */
+    QUANTIZE, DEQUANTIZE,                                                 /* float -> level, back */
     EQUAL, GREATER, LESS,                                                 /* int64, int64 -> bool */
     SELECT, SELECT_INT,                                                   /* bool, x, x -> x */
     COPY, COPY_INT,
     MATMUL,                                                               /* any strides */
-    DENSE, DENSE_HALF, DENSE_INT8,                                        /* packed constant weights */
+    DENSE, DENSE_HALF, DENSE_INT8, DENSE_LEVELS,                          /* packed constant weights */
     SOFTMAX, LAYER_NORM, MEAN, ARG_MAX,                                   /* over the last axis */
     GATHER,                                                               /* rows of a table */
     KINDS
@@ -45,5 +45,6 @@ struct operation {
 int32_t oat_run(const struct operation *operations, int32_t count, char *const *bases);
 int32_t oat_operation_size(void);
 int32_t oat_kinds(void);
+int32_t oat_has_integer_products(void); /* whether DENSE_LEVELS is the fastest for INT8 weights */
 
 #endif

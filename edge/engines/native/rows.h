@@ -4,6 +4,7 @@
 
 #include "memory.h"
 #include "scalar_math.h"
+#include "vectors.h"
 
 /* Runs lie one after the other: ``rows`` of them, ``columns`` long. */
 #define EACH_ROW(type)                                                                         \
@@ -19,12 +20,27 @@ static inline float sum_of(const float *x, int32_t n)
     return sum;
 }
 
+/* What is not a number counts only where it comes first. */
+static inline float largest(const float *x, int32_t n)
+{
+    float top = x[0];
+    int32_t i = 0;
+    if (n >= PASS) {
+        float tops[PASS];
+        memcpy(tops, x, sizeof tops);
+        for (i = PASS; i + PASS <= n; i += PASS)
+            for (int j = 0; j < PASS; j++) tops[j] = x[i + j] > tops[j] ? x[i + j] : tops[j];
+        for (int j = 0; j < PASS; j++) top = tops[j] > top ? tops[j] : top;
+    }
+    for (; i < n; i++) top = x[i] > top ? x[i] : top;
+    return top;
+}
+
 static void softmax(const struct operation *op, char *const *bases)
 {
     EACH_ROW(float)
     {
-        float top = a[0];
-        for (int32_t i = 1; i < n; i++) top = a[i] > top ? a[i] : top;
+        float top = largest(a, n);
         for (int32_t i = 0; i < n; i++) out[i] = exp_float(a[i] - top);
         float scale = 1.0f / sum_of(out, n);
         for (int32_t i = 0; i < n; i++) out[i] *= scale;
@@ -56,8 +72,9 @@ static void arg_max(const struct operation *op, char *const *bases)
 {
     EACH_ROW(int64_t)
     {
+        float top = largest(a, n);
         int32_t best = 0;
-        for (int32_t i = 1; i < n; i++) best = a[i] > a[best] ? i : best;
+        while (best < n - 1 && a[best] != top) best++;
         *out++ = best;
     }
 }

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from edge.engines.native.memory import Array
-from edge.engines.native.operations import BLOCK, Kind
+from edge.engines.native.operations import BLOCK, GROUP, Kind
 
 
 class Quantized(NamedTuple):
@@ -15,6 +15,20 @@ class Quantized(NamedTuple):
 
     integers: Array
     steps: Array
+
+
+class Levels(NamedTuple):
+    """Quantized activations: each the integer ``low`` and so many above it."""
+
+    counts: Array
+    step: float
+    zero: float
+    low: float
+
+    @property
+    def of_zero(self) -> float:
+        """The level that stands for 0."""
+        return self.zero - self.low
 
 
 class Packed(NamedTuple):
@@ -35,10 +49,30 @@ def pack(weights: Array) -> Packed:
 
 def pack_quantized(weights: Quantized) -> Packed:
     """INT8 weights, then a step for every column of every block."""
-    blocks = _blocks(weights.integers)
-    steps = np.zeros(-(-len(weights.steps) // BLOCK) * BLOCK, np.float32)
-    steps[: len(weights.steps)] = weights.steps
-    return Packed(Kind.DENSE_INT8, np.concatenate([blocks, steps.view(np.int8)]))
+    return _with_steps(Kind.DENSE_INT8, _blocks(weights.integers), weights.steps)
+
+
+def pack_for_levels(weights: Quantized, levels: Levels) -> Packed:
+    """INT8 weights in groups of ``GROUP`` rows, whose products with levels are sums of integers.
+
+    Each block begins with what its sums begin with: minus what the zero point adds. Steps of the
+    products follow. The number of rows is a multiple of ``GROUP``.
+    """
+    rows, columns = weights.integers.shape
+    groups = weights.integers.reshape(rows // GROUP, GROUP, columns).transpose(0, 2, 1)
+    blocks = _blocks(np.ascontiguousarray(groups).view(np.int32)[..., 0])
+    starts = -int(levels.of_zero) * weights.integers.sum(0, dtype=np.int32)
+    blocks = blocks.reshape(-1, rows // GROUP, BLOCK)
+    begun = np.concatenate([_blocks(starts[None]).reshape(-1, 1, BLOCK), blocks], 1)
+    return _with_steps(
+        Kind.DENSE_LEVELS, begun.reshape(-1).view(np.int8), weights.steps * levels.step
+    )
+
+
+def _with_steps(kind: Kind, blocks: Array, steps: Array) -> Packed:
+    filled = np.zeros(-(-len(steps) // BLOCK) * BLOCK, np.float32)
+    filled[: len(steps)] = steps
+    return Packed(kind, np.concatenate([blocks, filled.view(np.int8)]))
 
 
 def _blocks(weights: Array) -> Array:
