@@ -74,6 +74,11 @@ class Broker:
                 self._hear(self._clients[ready.fileno()])
         self._tell(self.bus.advance(time.monotonic_ns()))
 
+    def hear_clients(self) -> None:
+        """Do what every client has asked for by now."""
+        for client in [*self._clients.values()]:
+            self._hear(client)
+
     def _wake_ns(self, deadline_ns: int) -> int:
         due_ns = self.bus.next_due_ns()
         return deadline_ns if due_ns is None else min(due_ns, deadline_ns)

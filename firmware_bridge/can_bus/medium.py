@@ -104,6 +104,10 @@ class SimulatedBus:
             due.append(start_ns)
         return min(due) if due else None
 
+    def is_landing(self, now_ns: int) -> bool:
+        """Tell whether a transmission under way has ended by then."""
+        return self._flight is not None and self._flight.end_ns <= now_ns
+
     def advance(self, now_ns: int) -> list[Event]:
         """Let everything happen that happens until ``now_ns``; returns the news, oldest first."""
         if now_ns - self._free_ns > MAX_LAG_NS and self._flight is None:

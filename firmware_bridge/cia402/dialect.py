@@ -79,7 +79,7 @@ class Cia402Dialect:
     def setpoints(self, position_rad: Float64Array) -> list[CanFrame]:
         """Targets, applied by all drives at the SYNC behind them."""
         counts = np.rint(self._scale.position_units(position_rad) * self._counts)
-        targets = np.clip(counts, -INT32_LIMIT, INT32_LIMIT).astype(np.int64).tolist()
+        targets = [int(max(-INT32_LIMIT, min(INT32_LIMIT, count))) for count in counts.tolist()]
         word = int(Controlword.ENABLE_OPERATION)
         frames = [
             CanFrame(RPDO1_BASE + node, COMMAND.pack(word, target))

@@ -50,7 +50,11 @@ class HostedCan(Broker):
 
     def serve(self, now_ns: int) -> None:
         """Hear the clients, let everything on the bus happen until now, and the motors answer."""
-        self.run_once(0)
+        if self.bus.is_landing(now_ns):
+            self.hear_clients()  # without asking who said something: each moment makes it later
+            self._tell(self.bus.advance(now_ns))
+        else:
+            self.run_once(0)
         for _ in range(ROUNDS):
             if not self._heard:
                 break

@@ -71,11 +71,13 @@ class ProtocolSpec:
     """One protocol. ``wire`` is "serial", "can" or "can-fd".
 
     ``wire_us`` gives the time [us] that one cycle (all setpoints, all states) of so many joints
-    takes on the wire at the default rates: no bus can be faster. ``plan_hz`` is a sound rate for
-    seven joints. ``first_id`` is where ids of a plain chain start. ``features``: which fields of a
-    ``JointMap`` it heeds beyond ids, directions and zero offsets. ``toolbox``: its tools for single
-    devices and for naming what passes, if it brings any. ``reports_unasked``: states come at the
-    devices' own pace, so a host's cycle says nothing about the wire.
+    takes on the wire at the default rates: no bus can be faster. ``reaction_us`` is what its
+    emulated devices need before an answer; it delays a cycle once, others answer meanwhile.
+    ``plan_hz`` is a sound rate for seven joints. ``first_id`` is where ids of a plain chain start.
+    ``features``: which fields of a ``JointMap`` it heeds beyond ids, directions and zero offsets.
+    ``toolbox``: its tools for single devices and for naming what passes, if it brings any.
+    ``reports_unasked``: states come at the devices' own pace, so a host's cycle says nothing about
+    the wire.
     """
 
     name: str
@@ -91,6 +93,7 @@ class ProtocolSpec:
     features: frozenset[str] = frozenset()
     toolbox: Callable[[], Toolbox] | None = None
     reports_unasked: bool = False
+    reaction_us: float = 0.0
 
     @property
     def is_can(self) -> bool:

@@ -11,7 +11,7 @@ from firmware_bridge.bus import JointBus
 from firmware_bridge.can_bus.bit_time import BitRates
 from firmware_bridge.can_bus.wire_cost import CYCLES
 from firmware_bridge.emulation.can_motor import CanMotor
-from firmware_bridge.emulation.can_robot import EmulatedCanRobot
+from firmware_bridge.emulation.can_robot import REACTION_NS, EmulatedCanRobot
 from firmware_bridge.emulation.hosted_can_robot import HostedCanRobot
 from firmware_bridge.emulation.plant import Plant
 from firmware_bridge.errors import PortError
@@ -22,6 +22,7 @@ from firmware_bridge.transports.can_port import CanTransport
 
 RATES = BitRates()
 ANSWER_QUEUE = 1000
+REACTION_US = REACTION_NS / 1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,7 @@ ODRIVE = ProtocolSpec(
     make_emulation=_emulation(_odrive_axis),
     features=frozenset({"gear_ratios", "takes_velocity"}),
     toolbox=toolboxes.odrive,
+    reaction_us=REACTION_US,
 )
 DAMIAO = ProtocolSpec(
     name="damiao",
@@ -180,6 +182,7 @@ DAMIAO = ProtocolSpec(
     make_emulation=_emulation(_damiao_motor),
     features=frozenset({"gear_ratios"}),
     toolbox=toolboxes.damiao,
+    reaction_us=REACTION_US,
 )
 MOTEUS = ProtocolSpec(
     name="moteus",
@@ -194,6 +197,7 @@ MOTEUS = ProtocolSpec(
     make_emulation=_emulation(_moteus_servo),
     features=frozenset({"gear_ratios"}),
     toolbox=toolboxes.moteus,
+    reaction_us=REACTION_US,
 )
 CIA402 = ProtocolSpec(
     name="cia402",
@@ -208,4 +212,5 @@ CIA402 = ProtocolSpec(
     make_emulation=_emulation(_cia402_drive),
     features=frozenset({"gear_ratios"}),
     toolbox=toolboxes.cia402,
+    reaction_us=REACTION_US,
 )

@@ -26,7 +26,8 @@ def test_a_row_compares_cycles_with_the_wire_and_says_what_the_codec_costs() -> 
         assert row.keys() >= KEYS
         assert row["lost"] == 0
         assert 0 < row["codec_us"] < row["cycle_us_p50"]
-    assert rows[0]["ratio"] >= 1.0  # the line is paced to the bit: nothing is faster
+        assert row["ratio"] >= 1.0  # the line is paced to the bit: nothing is faster
+    assert [row["reaction_us"] for row in rows] == [0.0, 20.0]
 
 
 def test_the_wire_limit_grows_with_the_joints() -> None:

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from firmware_bridge.can_bus.bit_time import BitRates
+from firmware_bridge.can_bus.client import BusClient, ControllerSettings
+from firmware_bridge.can_bus.frame import CanFrame
 from firmware_bridge.emulation.can_robot import EmulatedCanRobot
+from firmware_bridge.emulation.hosted_can import HostedCan
 from firmware_bridge.emulation.hosted_can_robot import HostedCanRobot
 from firmware_bridge.emulation.plant import FirstOrderPlant
 from firmware_bridge.errors import PortError
@@ -93,3 +96,32 @@ def test_a_second_bus_on_a_channel_is_refused_by_the_channels_name() -> None:
     refused = pytest.raises(PortError, match="channel shared has a bus already")
     with served(make("damiao")), refused:
         HostedCanRobot(FirstOrderPlant(0), [], "shared", BitRates())
+
+
+def test_a_frame_that_nobody_has_heard_of_yet_still_wins_the_bus_when_another_ends() -> None:
+    host = HostedCan("shared", BitRates(), [], lambda now_ns: None)
+    clients = [BusClient("shared", ControllerSettings()) for _ in range(2)]
+    try:
+        for client in clients:
+            joining = threading.Thread(target=client.open)
+            joining.start()
+            while joining.is_alive():
+                host.serve(time.monotonic_ns())
+            joining.join()
+        late, listener = clients
+        node, now_ns = host.bus.attach(), time.monotonic_ns()
+        for can_id in (0x100, 0x300):
+            host.bus.queue(node, CanFrame(can_id), now_ns)
+        host.bus.advance(now_ns)  # 0x100 is under way
+        late.send(CanFrame(0x080), now_ns + 1)
+        host.serve(now_ns + 1_000_000)
+        heard = [listener.receive(time.monotonic_ns()) for _ in range(3)]
+        assert [frame.can_id for frame in heard if isinstance(frame, CanFrame)] == [
+            0x100,
+            0x080,
+            0x300,
+        ]
+    finally:
+        for client in clients:
+            client.close()
+        host.close()
