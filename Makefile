@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run fuzz test socketcan lint clean
+.PHONY: run fuzz test socketcan robosuite lint clean
 
 run: .venv/.run-installed ## Watch the shipped policy lift a cube with a simulated ViperX-300S.
 	$(BIN)/oat-edge run viperx --episodes 3
@@ -11,6 +11,9 @@ test: .venv/.dev-installed lint ## Everything: lint, types, import contracts, te
 
 socketcan: .venv/.dev-installed ## Buses on real SocketCAN and USB drivers: Debian's kernel in QEMU.
 	$(BIN)/python -m tests.socketcan.machine
+
+robosuite: .venv-robosuite/.installed ## Its tests, in an environment of its own: it wants NumPy 1.
+	.venv-robosuite/bin/python -m pytest tests/unit/test_robosuite.py
 
 fuzz: .venv/.dev-installed ## Every decoder, C and Python, under 10^7 inputs each: about an hour.
 	$(BIN)/python -m tests.fuzz --inputs 10000000
@@ -33,5 +36,10 @@ lint: .venv/.dev-installed
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@ .venv/.run-installed
 
+.venv-robosuite/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-robosuite
+	.venv-robosuite/bin/pip install --quiet --editable '.[data,robosuite,train]' pytest
+	touch $@
+
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv .venv-robosuite build dist *.egg-info

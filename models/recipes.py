@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from models.policy import PolicyConfig
 from models.tasks.metaworld.names import PREFIX as METAWORLD
 from models.tasks.metaworld.task import RATE_HZ, REFERENCE_NAMES, MetaWorldTask
+from models.tasks.robosuite.names import PREFIX as ROBOSUITE
 from models.tasks.so101.lift import JOINT_NAMES as SO101_JOINTS
 from models.tasks.viperx.lift import JOINT_NAMES as VIPERX_JOINTS
 from models.tokenizer import TokenizerConfig
@@ -150,10 +151,14 @@ def get_recipe(name: str, conditioned: bool = True) -> Recipe:
     """
     if name.startswith(METAWORLD):
         recipe = metaworld(name)
+    elif name.startswith(ROBOSUITE):
+        from models.robosuite_recipe import robosuite
+
+        recipe = robosuite(name)
     elif name in RECIPES:
         recipe = RECIPES[name]
     else:
-        known = ", ".join((*RECIPES, f"{METAWORLD}<task>"))
+        known = ", ".join((*RECIPES, f"{METAWORLD}<task>", f"{ROBOSUITE}<task>"))
         raise ValueError(f"unknown recipe {name!r}; known: {known}")
     return replace(recipe, tokenizer=replace(recipe.tokenizer, conditioned_on_command=conditioned))
 

@@ -41,6 +41,7 @@ def evaluate(
     from edge.commands.evaluation.contenders import Source, find_contender
     from edge.errors import UsageError
     from models.tasks import get_task
+    from models.tasks.missing import MissingError
 
     try:
         get_task(task)
@@ -53,7 +54,10 @@ def evaluate(
     prefixes = whole_numbers("--k", k)
     contenders = [find_contender(task, name, source) for name in names]
     runs = [(contender, _ks(contender, prefixes)) for contender in contenders]
-    rows = _evaluate(runs, episodes, seeds, workers)
+    try:
+        rows = _evaluate(runs, episodes, seeds, workers)
+    except MissingError as error:
+        raise UsageError(f"eval: {error}") from error
     if plot is not None:
         save_plot(plot, lambda: _draw(rows, plot))
     if as_json:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from edge.errors import RunError
+from edge.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,6 +65,7 @@ def train(
         from models.data.errors import DataError
         from models.recipes import scaled, shortened
         from models.rivals import RIVALS
+        from models.tasks.missing import MissingError
     except ImportError as error:
         raise RunError(f"train: {error.name} is missing; install oat-edge[train]") from error
     torch.set_num_threads(threads)
@@ -92,6 +93,8 @@ def train(
             if not (resume and data.exists()):
                 _demonstrate(chosen.task, chosen.demonstrations, chosen.seed, data, console)
         training = _train(chosen, policy, compute, data, out, resume, console)
+    except MissingError as error:
+        raise UsageError(f"train: {error}") from error
     except ValueError as error:
         raise RunError(f"train: {error}") from error
     if "reconstruction_rms_rad" in training:

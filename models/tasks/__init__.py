@@ -8,6 +8,8 @@ import numpy as np
 
 from models.tasks.metaworld.names import PREFIX as METAWORLD
 from models.tasks.metaworld.task import MetaWorldTask
+from models.tasks.robosuite.names import PREFIX as ROBOSUITE
+from models.tasks.robosuite.task import RobosuiteTask
 from models.tasks.so101.task import SO101Lift
 from models.tasks.viperx.task import ViperXLift, ViperXPickPlace, ViperXStack
 
@@ -79,7 +81,9 @@ def get_task(name: str) -> Task:
     """The task of that name; raises ValueError naming the known ones."""
     if name.startswith(METAWORLD):
         return MetaWorldTask(name)
+    if name.startswith(ROBOSUITE):
+        return RobosuiteTask(name)
     if name not in _TASKS:
-        known = ", ".join((*TASK_NAMES, f"{METAWORLD}<task>"))
+        known = ", ".join((*TASK_NAMES, f"{METAWORLD}<task>", f"{ROBOSUITE}<task>"))
         raise ValueError(f"unknown task {name!r}; known tasks: {known}")
     return _TASKS[name]()

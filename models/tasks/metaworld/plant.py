@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from models.tasks.metaworld.names import PREFIX
+from models.tasks.missing import MissingError
 
 SIZE = 4
 OPEN_EFFORT = -1.0
@@ -95,7 +96,7 @@ def _environments(name: str) -> Any:
     try:
         from metaworld.env_dict import ALL_V3_ENVIRONMENTS
     except ImportError as error:
-        raise ValueError(
+        raise MissingError(
             f"task {name!r} needs the extra 'metaworld': pip install 'oat-edge[metaworld]' "
             f"({error.name} is missing)"
         ) from error
