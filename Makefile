@@ -13,7 +13,7 @@ socketcan: .venv/.dev-installed ## Buses on real SocketCAN and USB drivers: Debi
 	$(BIN)/python -m tests.socketcan.machine
 
 robosuite: .venv-robosuite/.installed ## Its tests, in an environment of its own: it wants NumPy 1.
-	.venv-robosuite/bin/python -m pytest tests/unit/test_robosuite.py
+	.venv-robosuite/bin/python -m pytest tests/unit/test_robosuite.py tests/unit/test_outside_tasks.py
 
 fuzz: .venv/.dev-installed ## Every decoder, C and Python, under 10^7 inputs each: about an hour.
 	$(BIN)/python -m tests.fuzz --inputs 10000000

@@ -17,8 +17,12 @@ CUSTOM = "custom"
 UNIT = "as recorded"
 
 
-def custom_recipe(data: Path, rate_hz: float | None, conditioned: bool) -> Recipe:
+def custom_recipe(
+    data: Path, rate_hz: float | None, conditioned: bool, task: str = CUSTOM
+) -> Recipe:
     """Every vector that was observed, and the action; ``rate_hz`` where the data says none.
+
+    ``task`` is where the data comes from, if a policy of it can be evaluated there.
 
     Raises DataError for data that cannot be read or trained on, and where no rate is known or two
     differ.
@@ -29,8 +33,8 @@ def custom_recipe(data: Path, rate_hz: float | None, conditioned: bool) -> Recip
     action = _feature(recording, ACTION)
     size = len(action.names)
     return Recipe(
-        name=CUSTOM,
-        task=CUSTOM,
+        name=task.replace("/", "-"),
+        task=task,
         features=features,
         action=action,
         tokenizer=replace(TokenizerConfig(), action_dim=size, conditioned_on_command=conditioned),

@@ -42,9 +42,12 @@ def evaluate(
     from edge.errors import UsageError
     from models.tasks import get_task
     from models.tasks.missing import MissingError
+    from models.tasks.outside.task import OutsideTask
 
     try:
-        get_task(task)
+        chosen = get_task(task)
+        if isinstance(chosen, OutsideTask):
+            chosen.make_plant()
     except ValueError as error:
         raise UsageError(f"TASK: {error}") from error
     names = list(dict.fromkeys(policy.split(",")))

@@ -107,12 +107,16 @@ def _named(recipe: str, data: Path | None, rate_hz: float | None, conditioned: b
     """The recipe. Raises DataError for custom data that does not do, ValueError for its name."""
     from models.custom_recipe import CUSTOM, custom_recipe
     from models.recipes import get_recipe
+    from models.tasks import get_task
+    from models.tasks.outside.task import PREFIXES
 
-    if recipe != CUSTOM:
+    if recipe != CUSTOM and not recipe.startswith(PREFIXES):
         return get_recipe(recipe, conditioned)
+    if recipe != CUSTOM:
+        get_task(recipe)
     if data is None:
-        raise ValueError(f"recipe {CUSTOM!r} needs --data")
-    return custom_recipe(data, rate_hz, conditioned)
+        raise ValueError(f"recipe {recipe!r} needs --data")
+    return custom_recipe(data, rate_hz, conditioned, recipe)
 
 
 def _demonstrate(task: str, count: int, seed: int, path: Path, console: Console) -> None:

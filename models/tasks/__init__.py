@@ -8,6 +8,8 @@ import numpy as np
 
 from models.tasks.metaworld.names import PREFIX as METAWORLD
 from models.tasks.metaworld.task import MetaWorldTask
+from models.tasks.outside.task import PREFIXES as OUTSIDE
+from models.tasks.outside.task import OutsideTask
 from models.tasks.robosuite.names import PREFIX as ROBOSUITE
 from models.tasks.robosuite.task import RobosuiteTask
 from models.tasks.so101.task import SO101Lift
@@ -83,7 +85,10 @@ def get_task(name: str) -> Task:
         return MetaWorldTask(name)
     if name.startswith(ROBOSUITE):
         return RobosuiteTask(name)
+    if name.startswith(OUTSIDE):
+        return OutsideTask(name)
     if name not in _TASKS:
-        known = ", ".join((*TASK_NAMES, f"{METAWORLD}<task>", f"{ROBOSUITE}<task>"))
+        elsewhere = (METAWORLD, ROBOSUITE, "libero/<suite>/", "robomimic/", "robocasa/")
+        known = ", ".join((*TASK_NAMES, *(f"{prefix}<task>" for prefix in elsewhere)))
         raise ValueError(f"unknown task {name!r}; known tasks: {known}")
     return _TASKS[name]()
