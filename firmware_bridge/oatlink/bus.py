@@ -29,7 +29,7 @@ class OatlinkBus:
     A setpoint is reached ``lead_us`` after its tick. The controller reports unasked, after each of
     its motor cycles: ``read_state`` hands out the newest report, or waits for the next; its stamp
     is when the controller asked the motors, up to a cycle before the call. A controller that
-    latched (silence, a motor lost or at fault, an emergency stop) or rebooted makes
+    latched (silence, a motor lost, limp or at fault, an emergency stop) or rebooted makes
     ``write_setpoints`` raise ``DeviceError`` until ``enable``, which starts from the measured
     position.
     """
@@ -129,12 +129,13 @@ class OatlinkBus:
         self._prepare()
 
     def _raise_fault(self) -> None:
-        if not self.watch.has_motor_fault:
+        fault = self.watch.motor_fault
+        if fault is None:
             return
         if self.watch.suspect is None:
             self._link.ask_welcome()  # the name comes before the next reading
-            raise DeviceError("a motor is at fault, so the controller stopped")
-        raise DeviceError(f"motor {self.watch.suspect} is at fault, so the controller stopped")
+            raise DeviceError(f"a motor {fault}; the controller stopped")
+        raise DeviceError(f"motor {self.watch.suspect} {fault}; the controller stopped")
 
     def write_setpoints(self, setpoint: SafeSetpoint) -> None:
         """Queue one setpoint, and the ones before it again; see ``JointBus.write_setpoints``."""

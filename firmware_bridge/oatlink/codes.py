@@ -22,6 +22,7 @@ class LatchReason(IntEnum):
     MOTOR_LOST = 2
     MOTOR_FAULT = 3
     ESTOP = 4
+    MOTOR_LIMP = 5
 
 
 class RejectReason(IntEnum):

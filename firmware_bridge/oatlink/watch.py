@@ -12,6 +12,10 @@ from firmware_bridge.oatlink.messages import Telemetry, Welcome
 from firmware_bridge.oatlink.wire import Frame, Header, MessageType
 
 NO_SUSPECT = 255
+_MOTOR_FAULTS: dict[int, str] = {
+    LatchReason.MOTOR_FAULT: "is at fault",
+    LatchReason.MOTOR_LIMP: "was silent and has no torque: it rebooted",
+}
 
 
 class ControllerWatch:
@@ -27,7 +31,7 @@ class ControllerWatch:
         self.welcome: Welcome | None = None
         self.telemetry: Telemetry | None = None
         self.state: JointState | None = None
-        self.suspect: int | None = None  # motor that last fell silent or reported a fault
+        self.suspect: int | None = None  # the last one that was silent, at fault or limp
         self.config_crc = 0
         self.heard_ns = 0
         self.rebooted = False
@@ -78,9 +82,11 @@ class ControllerWatch:
         )
 
     @property
-    def has_motor_fault(self) -> bool:
-        """Whether the controller latched because of one."""
-        return self.telemetry is not None and self.telemetry.latch_reason == LatchReason.MOTOR_FAULT
+    def motor_fault(self) -> str | None:
+        """What is wrong with the motor because of which the controller latched, if with any."""
+        if self.telemetry is None:
+            return None
+        return _MOTOR_FAULTS.get(self.telemetry.latch_reason)
 
     def complaint(self, otherwise: str) -> str:
         """Who is silent, in one line."""

@@ -57,7 +57,6 @@ class OatlinkRig:
     """The core as a program, between two pseudo-terminals."""
 
     has_watchdog = True
-    tells_reboots = False  # of a motor: its controller does not ask motors for their torque
     can_vanish = True
     resolution_rad = RAD_PER_TICK
     target = "host"
@@ -123,6 +122,10 @@ class OatlinkRig:
 
     def unsilence(self, joint: int) -> None:
         self.robot.bus.absent.discard(self.ids[joint])
+
+    def reboot(self, joint: int) -> None:
+        self.servos[joint].reboot()
+        self.unsilence(joint)
 
     def lose_answers(self, count: int) -> None:
         left = [b""] * count

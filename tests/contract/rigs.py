@@ -130,7 +130,6 @@ class CanRig:
     fd = False
     first_id = 1
     has_watchdog = True
-    tells_reboots = True
     can_vanish = True
     resolution_rad = 1e-3
     make_channel: type = CanChannel
@@ -370,7 +369,6 @@ class FeetechRig:
     """A chain of emulated STS servos on a paced pseudo-terminal."""
 
     has_watchdog = False
-    tells_reboots = True
     can_vanish = True
     resolution_rad = RAD_PER_TICK
     with_currents = False
@@ -436,7 +434,6 @@ class DynamixelRig:
     """Emulated X-series servos on a paced pseudo-terminal."""
 
     has_watchdog = True
-    tells_reboots = True
     can_vanish = True
     resolution_rad = RAD_PER_TICK
     fast_sync = True

@@ -229,8 +229,6 @@ def test_a_fault_of_a_device_is_named_while_running(bus: JointBus, rig) -> None:
 
 
 def test_a_device_that_rebooted_is_named_and_stays_limp_until_it_is_enabled(rig) -> None:  # type: ignore[no-untyped-def]
-    if not rig.tells_reboots:
-        pytest.skip("behind this protocol's controller a motor's reboot is not noticed yet")
     bus = rig.bus(HASTY)
     bus.open()
     enable_patiently(bus)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from firmware_bridge.dynamixel.registers import Register
+from firmware_bridge.emulation.wire import Reply
 from firmware_bridge.oatlink import messages
 from firmware_bridge.oatlink.codes import LatchReason, RejectReason, Result, State
 from firmware_bridge.oatlink.wire import MessageType
@@ -13,6 +14,7 @@ from tests.unit.oatlink_core import Rig, config
 
 KEY = bytes(range(100, 132))
 TICK_US = 5000
+SYNC_READ_TORQUE = b"\x82\x40\x00\x01\x00"  # instruction, address 64, length 1
 
 
 @pytest.fixture
@@ -249,6 +251,61 @@ def test_a_motor_at_fault_latches_the_controller(rig: Rig) -> None:
     report = rig.report
     assert (report.state, report.latch_reason) == (State.LATCHED, LatchReason.MOTOR_FAULT)
     assert torque(rig)[0]
+
+
+def silence(rig: Rig, motor: int, duration_ms: int) -> None:
+    rig.motors.absent.add(motor)
+    stream(rig, duration_ms // 5, speed=0.1)
+    rig.motors.absent.discard(motor)
+
+
+@pytest.mark.parametrize("silence_ms", [150, 600])
+def test_a_motor_that_rebooted_while_it_was_silent_latches_the_controller(
+    rig: Rig, silence_ms: int
+) -> None:
+    stream(rig, 5)
+    silence(rig, 2, silence_ms)
+    rig.servos[1].reboot()
+    stream(rig, 5, speed=0.1)
+    assert rig.report.state == State.LATCHED
+    assert rig.report.latch_reason == LatchReason.MOTOR_LIMP
+    assert torque(rig) == [True, False]
+    rig.hello()
+    assert rig.welcome is not None and rig.welcome.suspect == 2
+    assert rig.arm().result == Result.DONE
+    stream(rig, 10)
+    assert rig.state == State.ARMED
+    assert torque(rig) == [True, True]
+
+
+def test_a_motor_that_was_silent_and_kept_its_torque_goes_on(rig: Rig) -> None:
+    stream(rig, 5)
+    silence(rig, 2, 150)
+    stream(rig, 10, speed=0.1)
+    stream(rig, 10)
+    assert rig.state == State.ARMED
+    measured = rig.report.age_us
+    assert measured is not None and measured < 20_000
+
+
+def test_a_motor_that_is_silent_again_when_it_is_asked_for_its_torque_is_asked_later(
+    rig: Rig,
+) -> None:
+    stream(rig, 5)
+    silence(rig, 2, 150)
+    rig.servos[1].reboot()
+    answer, lost = rig.motors.receive, []
+
+    def lose_the_first_question(asked: bytes, now_ns: int) -> list[Reply]:
+        if SYNC_READ_TORQUE in asked and not lost:
+            lost.append(asked)
+            return []
+        return answer(asked, now_ns)
+
+    rig.motors.receive = lose_the_first_question  # type: ignore[method-assign]
+    stream(rig, 10, speed=0.1)
+    assert lost
+    assert rig.report.latch_reason == LatchReason.MOTOR_LIMP
 
 
 def test_a_dead_controller_leaves_the_arm_to_the_motors_watchdogs(rig: Rig) -> None:

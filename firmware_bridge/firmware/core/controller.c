@@ -36,6 +36,14 @@ static void latch_if_live(struct oat_controller *controller, enum oat_latch reas
         oat_controller_latch(controller, reason);
 }
 
+/* Also says what became of a motor that had been lost. */
+static void latch_limp(struct oat_controller *controller)
+{
+    if (controller->state == OAT_LATCHED && controller->latch == OAT_LATCH_MOTOR_LOST)
+        controller->latch = OAT_LATCH_MOTOR_LIMP;
+    latch_if_live(controller, OAT_LATCH_MOTOR_LIMP);
+}
+
 static enum oat_reject judge(struct oat_controller *controller, const struct oat_frame *frame,
                              uint64_t now_us, struct oat_setpoints *setpoints)
 {
@@ -104,6 +112,8 @@ static void end_cycle(struct oat_controller *controller, uint64_t now_us)
 {
     if (controller->motors.has_fault)
         latch_if_live(controller, OAT_LATCH_MOTOR_FAULT);
+    if (controller->motors.is_limp)
+        latch_limp(controller);
     if (controller->motors.lost_cycles >= OAT_LOST_CYCLES)
         latch_if_live(controller, OAT_LATCH_MOTOR_LOST);
     oat_controller_report(controller, now_us);

@@ -16,6 +16,7 @@ enum oat_latch {
     OAT_LATCH_MOTOR_LOST = 2,
     OAT_LATCH_MOTOR_FAULT = 3,
     OAT_LATCH_ESTOP = 4,
+    OAT_LATCH_MOTOR_LIMP = 5,
 };
 
 enum oat_result {

@@ -143,6 +143,7 @@ void oat_motors_run(struct oat_motors *motors, enum oat_script script)
     motors->switched = 0;
     motors->rolling_back = motors->awaiting = false;
     motors->motor = motors->step = motors->attempts = 0;
-    motors->has_fault = false;
+    motors->has_fault = motors->is_limp = motors->asks_torque = false;
+    motors->silent = 0;
     motors->lost_cycles = 0;
 }

@@ -20,6 +20,8 @@ void oat_motors_start(struct oat_motors *motors, const struct oat_settings *sett
     motors->line = line;
     motors->parser.length = 0;
     motors->driving = motors->awaiting = motors->has_fault = false;
+    motors->asks_torque = motors->is_limp = false;
+    motors->silent = 0;
     motors->next_cycle_us = now_us;
     motors->measured_us = 0;
     motors->lost_cycles = 0;
@@ -63,10 +65,13 @@ static void begin_cycle(struct oat_motors *motors, const int32_t *command, uint6
 {
     if (motors->driving)
         send_goals(motors, command);
-    ask_state(motors);
+    motors->answered = 0;
+    if (motors->asks_torque)
+        oat_torque_ask(motors);
+    else
+        ask_state(motors);
     motors->parser.length = 0;
     motors->awaiting = true;
-    motors->answered = 0;
     motors->asked_us = now_us;
     motors->deadline_us = now_us + ANSWER_TIMEOUT_US;
     motors->next_cycle_us += motors->settings->cycle_us;
@@ -110,6 +115,8 @@ void oat_motors_receive(struct oat_motors *motors, uint8_t byte)
         return;
     if (motors->script != OAT_SCRIPT_NONE)
         oat_script_accept(motors, &status);
+    else if (motors->asks_torque)
+        oat_torque_accept(motors, &status);
     else if (status.id == OAT_SERVO_BROADCAST)
         take_common(motors, &status);
     else if (status.length == STATE_LENGTH)
@@ -132,6 +139,7 @@ static void name_missing(struct oat_motors *motors)
 static void note_loss(struct oat_motors *motors, uint64_t now_us)
 {
     name_missing(motors);
+    oat_torque_note_silent(motors);
     if (motors->lost_cycles < UINT16_MAX)
         motors->lost_cycles++;
     if (motors->next_cycle_us < now_us + QUIET_US)
@@ -142,8 +150,10 @@ static unsigned end_cycle(struct oat_motors *motors, uint64_t now_us)
 {
     motors->awaiting = false;
     if (is_complete(motors)) {
-        motors->measured_us = motors->asked_us;
+        if (!motors->asks_torque)
+            motors->measured_us = motors->asked_us;
         motors->lost_cycles = 0;
+        oat_torque_note_complete(motors);
     } else {
         note_loss(motors, now_us);
     }

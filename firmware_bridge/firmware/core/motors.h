@@ -36,8 +36,13 @@ struct oat_motors {
     int32_t high_ticks[OAT_MAX_JOINTS];
     uint64_t measured_us; /* when the question for the last whole answer was sent; 0: never */
     uint16_t lost_cycles;
-    uint8_t suspect;  /* motor that last failed to answer or reported a fault */
+    uint8_t suspect;  /* motor that last failed to answer, reported a fault or had no torque */
     bool has_fault;
+
+    uint32_t silent;    /* bit per joint: has failed to answer since `silent_us` */
+    uint64_t silent_us;
+    bool asks_torque;   /* this cycle asks the silent whether they have torque */
+    bool is_limp;       /* one had none: it rebooted */
 
     enum oat_script script;
     enum oat_script_end end;

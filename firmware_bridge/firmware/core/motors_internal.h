@@ -21,6 +21,14 @@ enum servo_register {
 /* Hands the finished packet to the line; false if there is no room. */
 bool oat_motors_send(struct oat_motors *motors);
 
+/* Remembers who did not answer this cycle, or asks them in the next one if all have answered. */
+void oat_torque_note_silent(struct oat_motors *motors);
+void oat_torque_note_complete(struct oat_motors *motors);
+
+/* Asks those who were silent for their torque, and takes an answer to that. */
+void oat_torque_ask(struct oat_motors *motors);
+void oat_torque_accept(struct oat_motors *motors, const struct oat_servo_status *status);
+
 /* Takes the answer to the running script's question. */
 void oat_script_accept(struct oat_motors *motors, const struct oat_servo_status *status);
 

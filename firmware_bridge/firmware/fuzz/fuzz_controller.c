@@ -120,6 +120,8 @@ static void answer_motors(struct oat_controller *controller, struct noise *noise
     uint8_t error = noise_below(noise, 3000) ? 0 : (uint8_t)noise_next(noise);
     uint8_t count = at[INSTRUCTION_AT] == OAT_SERVO_WRITE ? 0 : at[COUNT_AT];
     uint8_t value = at[ADDRESS_AT] == MODE ? (uint8_t)(4 + noise_below(noise, 30) / 29) : 1;
+    if (at[ID_AT] == OAT_SERVO_BROADCAST) /* those that were silent may have lost their torque */
+        value = noise_below(noise, 4) != 0;
     for (uint8_t id = 1; id <= JOINTS; id++)
         if (at[ID_AT] == id || at[ID_AT] == OAT_SERVO_BROADCAST)
             answer(controller, id, error, count, value);
