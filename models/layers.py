@@ -6,13 +6,14 @@ Names follow the parameters of the published OAT checkpoints, so that importing 
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-DropoutMode = Literal["pow2", "uniform"]
+DropoutMode = Literal["pow2", "uniform", "pow2_biased"]
+DROPOUT_MODES: tuple[DropoutMode, ...] = get_args(DropoutMode)
 
 
 class Positions(nn.Module):
@@ -118,20 +119,34 @@ class Head(nn.Module):
 
 
 class NestedDropout(nn.Module):
-    """Replaces every latent from a random index on by one learned vector (Rippel et al. 2014)."""
+    """Replaces every latent from a random index on by one learned vector (Rippel et al. 2014).
+
+    How many are kept, by ``mode``: ``pow2`` a power of two or all, ``uniform`` any number, each as
+    often; ``pow2_biased`` the one or the other, by an even chance. The last is our definition of
+    power-biased dropout; the authors' own was not at hand.
+    """
 
     def __init__(self, dim: int, length: int, mode: DropoutMode) -> None:
         super().__init__()
-        if mode not in ("pow2", "uniform"):
-            raise ValueError(f"nested dropout mode must be pow2 or uniform, got {mode!r}")
+        if mode not in DROPOUT_MODES:
+            known = ", ".join(DROPOUT_MODES)
+            raise ValueError(f"nested dropout mode must be one of {known}, got {mode!r}")
         self.dropout_mask_token = nn.Parameter(torch.zeros(dim))
         self.length, self.mode = length, mode
 
     def draw(self, batch: int) -> Tensor:
-        """Random numbers of latents to keep (B,): powers of two and the length, or 1..length."""
+        """Random numbers of latents to keep (B,)."""
         if self.mode == "uniform":
-            return torch.randint(1, self.length + 1, (batch,))
-        choices = torch.tensor(trained_prefixes(self.length, self.mode))
+            return self._any(batch)
+        if self.mode == "pow2":
+            return self._power(batch)
+        return torch.where(torch.rand(batch) < 0.5, self._power(batch), self._any(batch))
+
+    def _any(self, batch: int) -> Tensor:
+        return torch.randint(1, self.length + 1, (batch,))
+
+    def _power(self, batch: int) -> Tensor:
+        choices = torch.tensor(trained_prefixes(self.length, "pow2"))
         return choices[torch.randint(len(choices), (batch,))]
 
     def forward(self, latents: Tensor, keep: Tensor) -> Tensor:
@@ -142,7 +157,7 @@ class NestedDropout(nn.Module):
 
 def trained_prefixes(length: int, mode: DropoutMode) -> list[int]:
     """The prefix lengths that nested dropout trains: the only ones whose order is promised."""
-    if mode == "uniform":
+    if mode != "pow2":
         return list(range(1, length + 1))
     powers = [2**i for i in range(length.bit_length()) if 2**i < length]
     return [*powers, length]

@@ -28,6 +28,14 @@ def import_tokenizer(checkpoint: OfficialCheckpoint) -> OATTokenizer:
         raise OfficialCheckpointError(f"{checkpoint.path}: {error}") from error
 
 
+_DROPOUT_MODES: dict[str, DropoutMode] = {
+    "pow2": "pow2",
+    "pow2_biased": "pow2_biased",
+    "power_biased": "pow2_biased",
+}
+"""By the name in a checkpoint; any other is taken for one that trains every length."""
+
+
 def tokenizer_config(config: Config, weights: Weights) -> TokenizerConfig:
     """Sizes of the tokenizer that these weights and this configuration belong to."""
     registers, dim = take(weights, "encoder.registers").shape
@@ -87,4 +95,5 @@ def _depth(weights: Weights, prefix: str) -> int:
 
 def _dropout(config: Config) -> DropoutMode:
     """The mode as far as it matters after training: for which lengths the order is promised."""
-    return "pow2" if config.get("tokenizer.decoder.token_dropout_mode") == "pow2" else "uniform"
+    mode = config.get("tokenizer.decoder.token_dropout_mode")
+    return _DROPOUT_MODES.get(mode, "uniform") if isinstance(mode, str) else "uniform"

@@ -39,7 +39,8 @@ PLAIN = {"conditioned_on_command": False, "clamp": False, "patch": 1}
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "as published": ({}, {}, "pow2"),
     "uniform dropout": ({}, {}, "uniform"),
-    "another dropout": ({}, {}, "pow2_biased"),
+    "biased dropout": ({}, {}, "pow2_biased"),
+    "another dropout": ({}, {}, "triangular"),
     "not causal": ({"causal_decoder": False}, {}, "pow2"),
     "other levels": ({"levels": (7, 6)}, {"codebook_size": 42}, "pow2"),
     "other sizes": (

@@ -113,6 +113,16 @@ def test_nested_dropout_draws_every_trained_prefix_about_as_often(
     assert min(counts.values()) > 0.75 * 4000 / len(counts)
 
 
+def test_biased_dropout_draws_every_length_and_powers_of_two_oftener() -> None:
+    torch.manual_seed(0)
+    drawn = NestedDropout(2, 8, "pow2_biased").draw(8000)
+    counts = torch.bincount(drawn, minlength=9)[1:].tolist()
+    for length, count in enumerate(counts, 1):
+        share = 0.5 / 8 + (0.5 / 4 if length in (1, 2, 4, 8) else 0)
+        assert abs(count / 8000 - share) < 0.02
+    assert trained_prefixes(8, "pow2_biased") == list(range(1, 9))
+
+
 def test_the_full_length_is_trained_even_if_it_is_no_power_of_two() -> None:
     assert trained_prefixes(6, "pow2") == [1, 2, 4, 6]
 
