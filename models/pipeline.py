@@ -28,34 +28,35 @@ Report = Callable[[str, Progress], None]
 
 
 def train_recipe(
-    recipe: Recipe, data: Path, out: Path, resume: bool = False, report: Report | None = None
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    resume: bool = False,
+    report: Report | None = None,
+    start: Checkpoint | None = None,
 ) -> Checkpoint:
     """Trains both models on a demonstrations file and writes the checkpoint to ``out``.
 
     The state of the training is kept in ``out``'s sibling ``NAME.training``; with ``resume`` it
-    is continued, without it started anew. Raises ValueError for data that does not fit.
+    is continued, without it started anew. With ``start`` its tokenizer is kept as it is, its policy
+    is what training begins with, and the facts tell of its training too. Raises ValueError for data
+    that does not fit, and for a start of other sizes.
     """
     state = prepare_state(out, resume)
     training, validation = split_windows(recipe, data)
-
-    torch.manual_seed(recipe.seed)
-    tokenizer = OATTokenizer(recipe.tokenizer)
-    tokenizer.normalizer.fit(torch.cat([training.action, training.command(training.index)]))
-    reconstruction = Reconstruction(
-        training, validation, recipe.joint_weights, recipe.early_weight, recipe.command_noise
-    )
-    first = train_stage(
-        "tokenizer", tokenizer, reconstruction, recipe.tokenizer_schedule, state, report
-    )
-
+    if start is None:
+        tokenizer, first = _new_tokenizer(recipe, training, validation, state, report)
+    else:
+        tokenizer, first = _tokenizer_of(recipe, start)
     ordered = OrderedTokens(tokenizer)
-    torch.manual_seed(recipe.seed + 1)
-    policy = OATPolicy(recipe.policy)
-    fit_normalizers(policy.obs_encoder, training)
+    policy = _first_policy(recipe, training, start)
     next_token = NextToken(training, validation, ordered, recipe.observation_noise)
     second = train_stage("policy", policy, next_token, recipe.policy_schedule, state, report)
 
-    facts = _facts(recipe, first, second, reconstruction_error_rad(ordered, validation))
+    stages = {"tokenizer": first, "policy": stage_facts(second)}
+    if start is not None:
+        stages["started_from"] = start.facts["training"]
+    facts = _facts(recipe, stages, reconstruction_error_rad(ordered, validation))
     examples = spread(validation, EXAMPLES)
     observations = examples.observation(examples.index)
     result = Checkpoint(
@@ -63,6 +64,45 @@ def train_recipe(
     )
     checkpoints.save(out, result)
     return checkpoints.load(out)
+
+
+def _new_tokenizer(
+    recipe: Recipe, training: Windows, validation: Windows, state: Path, report: Report | None
+) -> tuple[OATTokenizer, dict[str, Any]]:
+    """A trained tokenizer, and the facts of its training."""
+    torch.manual_seed(recipe.seed)
+    tokenizer = OATTokenizer(recipe.tokenizer)
+    tokenizer.normalizer.fit(torch.cat([training.action, training.command(training.index)]))
+    reconstruction = Reconstruction(
+        training, validation, recipe.joint_weights, recipe.early_weight, recipe.command_noise
+    )
+    schedule = recipe.tokenizer_schedule
+    trained = train_stage("tokenizer", tokenizer, reconstruction, schedule, state, report)
+    return tokenizer, stage_facts(trained)
+
+
+def _tokenizer_of(recipe: Recipe, start: Checkpoint) -> tuple[OATTokenizer, dict[str, Any]]:
+    """The tokenizer of a checkpoint, and the facts of its training. Raises ValueError for sizes."""
+    given, wanted = start.tokenizer.config, recipe.tokenizer
+    if given != wanted:
+        raise ValueError(f"the tokenizer to start from is {given}, the recipe's is {wanted}")
+    facts: dict[str, Any] = start.facts["training"]["tokenizer"]
+    return start.tokenizer, facts
+
+
+def _first_policy(recipe: Recipe, training: Windows, start: Checkpoint | None) -> OATPolicy:
+    """What training begins with: random weights, or those of ``start`` with its normalisers."""
+    torch.manual_seed(recipe.seed + 1)
+    policy = OATPolicy(recipe.policy)
+    if start is None:
+        fit_normalizers(policy.obs_encoder, training)
+        return policy
+    try:
+        policy.load_state_dict(start.policy.state_dict())
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"the policy to start from has other sizes: {reason}") from error
+    return policy
 
 
 def prepare_state(out: Path, resume: bool) -> Path:
@@ -130,13 +170,12 @@ def rounded(errors: Mapping[int, float]) -> dict[str, float]:
 
 
 def _facts(
-    recipe: Recipe, tokenizer: Trainer, policy: Trainer, reconstruction: Mapping[int, float]
+    recipe: Recipe, stages: Mapping[str, Any], reconstruction: Mapping[int, float]
 ) -> dict[str, Any]:
     training = {
         "seed": recipe.seed,
         "demonstrations": recipe.demonstrations,
         "reconstruction_rms_rad": rounded(reconstruction),
-        "tokenizer": stage_facts(tokenizer),
-        "policy": stage_facts(policy),
+        **stages,
     }
     return recipe_facts(recipe) | {"training": training}

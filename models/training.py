@@ -35,6 +35,8 @@ class Schedule:
     validate_every: int = 250
     patience: int = 12
     checkpoint_every: int = 1000
+    bfloat16: bool = False
+    """Matrix products of the training steps in bfloat16; weights and validation stay FP32."""
 
 
 class Objective(Protocol):
@@ -143,7 +145,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.schedule, self.step)
         self.model.train()
-        loss = self.objective.loss(self.model, self.schedule.batch_size)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.schedule.bfloat16):
+            loss = self.objective.loss(self.model, self.schedule.batch_size)
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.schedule.clip_norm)

@@ -46,6 +46,10 @@ def train(
         typer.Option(min=1e-4, help="Times the recipe's own; rivals get as many operations."),
     ] = 1.0,
     seed: Annotated[int | None, typer.Option(help="Replaces the recipe's seed.")] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Checkpoint whose tokenizer is kept and whose policy is trained on."),
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Continue an interrupted training.")] = False,
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch; 1 is reproducible.")] = 1,
 ) -> None:
@@ -73,6 +77,8 @@ def train(
         raise typer.BadParameter(f"--policy is {policy!r}, allowed are oat, {', '.join(RIVALS)}")
     if policy != "oat" and (tokenizer_steps or policy_steps):
         raise typer.BadParameter("a rival's steps follow from --compute, they cannot be given")
+    if start is not None and (policy != "oat" or tokenizer_steps):
+        raise typer.BadParameter("--start is for oat, and leaves its tokenizer as it is")
     try:
         named = _named(recipe, data, rate_hz, tokenizer == "conditioned")
         own = scaled(named, compute) if policy == "oat" else named
@@ -92,7 +98,7 @@ def train(
             data = out.with_name(f"{out.name}.training") / "demonstrations.npz"
             if not (resume and data.exists()):
                 _demonstrate(chosen.task, chosen.demonstrations, chosen.seed, data, console)
-        training = _train(chosen, policy, compute, data, out, resume, console)
+        training = _train(chosen, policy, compute, data, out, start, resume, console)
     except MissingError as error:
         raise UsageError(f"train: {error}") from error
     except ValueError as error:
@@ -136,6 +142,7 @@ def _train(
     compute: float,
     data: Path,
     out: Path,
+    start: Path | None,
     resume: bool,
     console: Console,
 ) -> dict[str, Any]:
@@ -143,6 +150,7 @@ def _train(
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
+    from models import checkpoint
     from models.pipeline import train_recipe
     from models.rivals.training import train_rival
 
@@ -158,7 +166,8 @@ def _train(
             bars.update(rows[stage], completed=progress.step, **fields)
 
         if policy == "oat":
-            result = train_recipe(recipe, data, out, resume, report)
+            first = None if start is None else checkpoint.load(start)
+            result = train_recipe(recipe, data, out, resume, report, first)
         else:
             result = train_rival(recipe, policy, data, out, compute, resume, report)
     training: dict[str, Any] = result.facts["training"]

@@ -57,6 +57,14 @@ class ArmTask(ABC):
     def is_done(self, plant: Any) -> bool:
         """Whether the task is done at this moment, however short it has been."""
 
+    def misjudgement(self, rng: np.random.Generator) -> np.ndarray | None:
+        """By how much a demonstrator first errs about the scene, (E,); None: not at all.
+
+        Drawn once per demonstration; what it misleads to until it is noticed is left out of the
+        labels. Without it nothing shows what to do with a cube that was carried somewhat astray.
+        """
+        return None
+
     def observe(self, plant: ArmPlant, command_rad: np.ndarray) -> dict[str, np.ndarray]:
         """One step of every feature, float32, while the arm is commanded `command_rad`."""
         return {

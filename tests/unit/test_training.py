@@ -45,18 +45,21 @@ class InterruptedTrainingError(Exception):
     pass
 
 
-def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path: Path, bfloat16: bool) -> None:
+    schedule = replace(SCHEDULE, bfloat16=bfloat16)
+
     def interrupt(progress: Progress) -> None:
         if progress.step == 10:
             raise InterruptedTrainingError
 
     whole = network()
-    Trainer(whole, Line(), SCHEDULE).run()
+    Trainer(whole, Line(), schedule).run()
     with pytest.raises(InterruptedTrainingError):
-        Trainer(network(), Line(), SCHEDULE).run(tmp_path / "state.pt", interrupt)
+        Trainer(network(), Line(), schedule).run(tmp_path / "state.pt", interrupt)
     torch.manual_seed(99)
     resumed = nn.Sequential(nn.Linear(1, 8), nn.Dropout(0.5), nn.GELU(), nn.Linear(8, 1))
-    trainer = Trainer(resumed, Line(), SCHEDULE)
+    trainer = Trainer(resumed, Line(), schedule)
     trainer.load(tmp_path / "state.pt")
     assert trainer.step == 8
     trainer.run()
@@ -73,6 +76,18 @@ def test_a_state_of_another_training_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ValueError, match=r"state\.pt: not a state of this training"):
         Trainer(network(), Line(), SCHEDULE).load(path)
+
+
+def test_products_in_bfloat16_leave_weights_and_validation_in_full_precision() -> None:
+    models = {half: network() for half in (False, True)}
+    trainers = {h: Trainer(m, Line(), replace(SCHEDULE, bfloat16=h)) for h, m in models.items()}
+    for trainer in trainers.values():
+        torch.manual_seed(1)
+        trainer.run()
+    assert {value.dtype for value in weights(models[True])} == {torch.float32}
+    assert not all(map(torch.equal, weights(models[False]), weights(models[True])))
+    best = [trainer.best_validation for trainer in trainers.values()]
+    assert math.isclose(*best, rel_tol=0.1)
 
 
 def test_the_same_seed_trains_the_same_weights_and_another_does_not() -> None:
@@ -167,6 +182,37 @@ def test_a_recipe_trains_from_a_file_to_a_checkpoint_that_acts(tmp_path: Path) -
     loaded = checkpoints.load(tmp_path / "out")
     actions = [act(c.tokenizer, c.policy, c.examples, 2) for c in (trained, loaded)]
     assert torch.equal(*actions)
+
+
+def test_a_start_keeps_its_tokenizer_and_trains_its_policy_on(tmp_path: Path) -> None:
+    data = tmp_path / "demonstrations.npz"
+    np.savez(data, **demonstrations())
+    first = train_recipe(recipe(), data, tmp_path / "first")
+    seen: list[str] = []
+    second = train_recipe(
+        recipe(),
+        data,
+        tmp_path / "second",
+        report=lambda stage, _: seen.append(stage),
+        start=checkpoints.load(tmp_path / "first"),
+    )
+    assert set(seen) == {"policy"}
+    assert all(map(torch.equal, weights(first.tokenizer), weights(second.tokenizer)))
+    facts = second.facts["training"]
+    assert facts["started_from"] == first.facts["training"]
+    assert facts["policy"]["validation"] < first.facts["training"]["policy"]["validation"]
+
+
+def test_a_start_of_other_sizes_is_refused(tmp_path: Path) -> None:
+    data = tmp_path / "demonstrations.npz"
+    np.savez(data, **demonstrations())
+    start = train_recipe(recipe(), data, tmp_path / "first")
+    wider = replace(recipe(), policy=replace(recipe().policy, layers=3))
+    with pytest.raises(ValueError, match="policy to start from has other sizes"):
+        train_recipe(wider, data, tmp_path / "second", start=start)
+    finer = replace(recipe(), tokenizer=replace(recipe().tokenizer, decoder_depth=3))
+    with pytest.raises(ValueError, match="tokenizer to start from"):
+        train_recipe(finer, data, tmp_path / "second", start=start)
 
 
 @pytest.mark.parametrize("stage", ["tokenizer", "policy"])

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from models.tasks import get_task
+from models.tasks.viperx.episode import Recorder
 from models.tasks.viperx.expert import MODES
 from models.tasks.viperx.kinematics import Kinematics
 from models.tasks.viperx.placing import (
@@ -18,6 +19,7 @@ from models.tasks.viperx.placing import (
     is_placed,
     rest_in_tray_m,
     rest_on_cube_m,
+    sample_misjudgement_m,
 )
 
 NAMES = ("viperx-pick-place", "viperx-stack")
@@ -98,6 +100,38 @@ def test_demonstrations_end_with_the_task_done_and_use_both_approaches(name: str
         assert np.linalg.norm(scene[:3] - rest(scene)) < 0.02
         assert data.mask[end - 1]
     assert max(np.diff([0, *ends])) <= get_task(name).max_steps
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_misjudged_place_is_noticed_and_what_it_led_to_is_no_label(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error_m = np.zeros(SIZES[name])
+    error_m[7:9] = 0.04, -0.03
+    task = get_task(name)
+    monkeypatch.setattr(type(task), "misjudgement", lambda self, rng: error_m)
+    monkeypatch.setattr("models.tasks.viperx.episode.SHOVE_PROBABILITY", 0.0)
+    episodes = [Recorder(task, np.random.default_rng(seed)).record() for seed in range(3)]
+    recorded = [episode for episode in episodes if episode is not None]
+    assert recorded
+    for episode in recorded:
+        astray = np.flatnonzero(~episode.mask)
+        assert astray.size > 2
+        assert episode.mask[: astray[0]].all()
+        assert episode.mask[-1]
+        rest = {"viperx-pick-place": rest_in_tray_m, "viperx-stack": rest_on_cube_m}[name]
+        scene = episode.environment_state[-1].astype(float)
+        assert np.linalg.norm(scene[:3] - rest(scene)) < task.tolerance_m + REST_HEIGHT_M
+
+
+def test_half_of_the_demonstrators_misjudge_the_place_and_none_by_more_than_4_cm() -> None:
+    rng = np.random.default_rng(0)
+    errors = [sample_misjudgement_m(rng, 9) for _ in range(400)]
+    made = np.array([error for error in errors if error is not None])
+    assert 160 < len(made) < 240
+    assert np.abs(made).max() <= 0.04
+    assert 0.016 < made[:, 7:].std() < 0.022
+    assert not made[:, :7].any()
 
 
 @pytest.mark.parametrize("name", NAMES)

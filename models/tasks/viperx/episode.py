@@ -28,6 +28,7 @@ class _Outcome(Enum):
 
     DONE = auto()
     SHOVED = auto()
+    NOTICED = auto()
     DROPPED = auto()
     TOO_LONG = auto()
 
@@ -45,6 +46,7 @@ class Recorder:
         self._command = task.home_rad + rng.uniform(-1, 1, spread_rad.size) * spread_rad
         self._rows: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, bool]] = []
         self._success = task.make_success()
+        self._error_m = task.misjudgement(rng)
 
     def record(self) -> Episode | None:
         """The episode, or None if it did not end with the task done."""
@@ -70,7 +72,10 @@ class Recorder:
     def _plan(self) -> Plan:
         self._noise.reset()
         plant = self._plant
-        return self._expert.plan(plant.position_rad, self._command, plant.environment_state)
+        believed = plant.environment_state
+        if self._error_m is not None:
+            believed = believed + self._error_m
+        return self._expert.plan(plant.position_rad, self._command, believed)
 
     def _shove_step(self, plan: Plan) -> int | None:
         """When to shove the arm, if at all: never while the fingers close or have let go."""
@@ -80,17 +85,28 @@ class Recorder:
             return int(self._rng.integers(2, plan.close_step))
         return int(self._rng.integers(plan.lift_step + 2, plan.release_step - 4))
 
+    def _notice_step(self, plan: Plan) -> int | None:
+        """When a misjudgement is noticed: on the way with the cube, before it is let go."""
+        if self._error_m is None:
+            return None
+        return int(self._rng.integers(plan.lift_step + 2, plan.release_step))
+
     def _follow(self, plan: Plan, shove_step: int | None) -> _Outcome:
-        """Execute a plan as far as it holds."""
+        """Execute a plan as far as it holds; what a misjudgement leads to is no label."""
+        notice_step = self._notice_step(plan)
         for step, clean in enumerate(plan.reference_rad):
             if len(self._rows) >= self._task.max_steps:
                 return _Outcome.TOO_LONG
             if step == shove_step:
                 return _Outcome.SHOVED
+            if step == notice_step:
+                self._error_m = None
+                return _Outcome.NOTICED
             if self._dropped(plan, step):
                 return _Outcome.DROPPED
             noise = self._noise.next(plan.noise_scale[step])
-            self._execute(clean, clean + noise, valid=True)
+            right = self._error_m is None or step < plan.lift_step
+            self._execute(clean, clean + noise, valid=right)
         return _Outcome.DONE
 
     def _dropped(self, plan: Plan, step: int) -> bool:

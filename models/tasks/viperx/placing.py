@@ -18,6 +18,11 @@ TRAY_DISTANCE_M = 0.14
 LOWER_CUBE_DISTANCE_M = 0.10
 """Least distance between the centres: the open gripper goes down beside the other thing."""
 
+MISJUDGED_SHARE = 0.5
+MISJUDGED_M = 0.02
+"""Standing deviation per axis of where a demonstrator at first believes the rest to be, cut at two
+of them: about as far as policies carried the cube astray that had never seen it done."""
+
 REST_HEIGHT_M = 0.005
 """Half the range of heights that count as resting on what is below."""
 
@@ -81,6 +86,15 @@ def sample_lower_cube_pose(rng: np.random.Generator, cube_m: np.ndarray) -> np.n
     place_m = _sample_apart(rng, CUBE_X_M, CUBE_Y_M, cube_m, LOWER_CUBE_DISTANCE_M)
     half_turn = rng.uniform(-np.pi / 4, np.pi / 4) / 2
     return np.array([*place_m, CUBE_HALF_SIZE_M, np.cos(half_turn), 0.0, 0.0, np.sin(half_turn)])
+
+
+def sample_misjudgement_m(rng: np.random.Generator, scene_size: int) -> np.ndarray | None:
+    """An error of the environment state, (scene_size,), in where to put the cube; None for none."""
+    if rng.random() >= MISJUDGED_SHARE:
+        return None
+    error_m = np.zeros(scene_size)
+    error_m[7:9] = np.clip(rng.standard_normal(2), -2, 2) * MISJUDGED_M
+    return error_m
 
 
 def rest_in_tray_m(environment: np.ndarray) -> np.ndarray:

@@ -81,10 +81,15 @@ class _ViperXPlacing(ViperXTask):
 
     max_steps: int = placing.MAX_STEPS
     tolerance_m: float = 0.0
+    scene_size: int = 0
 
     def make_success(self) -> placing.PlacingSuccess:
         """The cube rests where it should, let go."""
         return placing.PlacingSuccess(self.tolerance_m)
+
+    def misjudgement(self, rng: np.random.Generator) -> np.ndarray | None:
+        """Of the thing that the cube is put on, in half of the demonstrations."""
+        return placing.sample_misjudgement_m(rng, self.scene_size)
 
     def is_done(self, plant: placing.HasPlacement) -> bool:
         """Whether the cube rests where it should, let go."""
@@ -110,6 +115,7 @@ class ViperXPickPlace(_ViperXPlacing):
 
     name: str = "viperx-pick-place"
     tolerance_m: float = 0.020
+    scene_size: int = 9
 
     def make_plant(self) -> Any:
         """The arm, a cube and a tray."""
@@ -128,6 +134,7 @@ class ViperXStack(_ViperXPlacing):
 
     name: str = "viperx-stack"
     tolerance_m: float = 0.015
+    scene_size: int = 14
 
     def make_plant(self) -> Any:
         """The arm and two cubes."""
