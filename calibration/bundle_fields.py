@@ -15,6 +15,14 @@ from models.tokenizer import OATTokenizer
 ENCODER = "encode.onnx"
 
 
+def head_steps(execution_horizon: int) -> int:
+    """How many actions a chunk's head has: half of what is executed, rounded up.
+
+    A plan's deadline is that of its head; the whole chunk is decoded right behind it.
+    """
+    return -(-execution_horizon // 2)
+
+
 def graph_file(precision: str, graph: str) -> str:
     """Where a graph is in the bundle."""
     return f"{precision}/{graph}.onnx"
@@ -71,6 +79,7 @@ def _action(tokenizer: OATTokenizer, facts: Mapping[str, Any]) -> dict[str, Any]
         "rate_hz": facts["rate_hz"],
         "action_horizon": tokenizer.config.action_horizon,
         "execution_horizon": facts["execution_horizon"],
+        "head_steps": head_steps(facts["execution_horizon"]),
         "minimum": low,
         "maximum": high,
         "clamped": tokenizer.config.clamp,

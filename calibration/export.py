@@ -10,7 +10,7 @@ from typing import Any
 
 import onnx
 
-from calibration.bundle_fields import ENCODER, graph_file, manifest_fields
+from calibration.bundle_fields import ENCODER, graph_file, head_steps, manifest_fields
 from calibration.bundle_writer import refuse_to_clobber, write_bundle
 from calibration.closed_loop import closed_loop
 from calibration.encoder_graph import build_encode
@@ -56,8 +56,8 @@ def export_bundle(
     refuse_to_clobber(out_dir, overwrite)
     require_writable(out_dir)
     checkpoint, bounds = checkpoints.load(checkpoint_dir), bounds or Bounds()
-    horizon = checkpoint.facts["execution_horizon"]
-    base = build_graphs(checkpoint.tokenizer, checkpoint.policy, horizon)
+    head = head_steps(checkpoint.facts["execution_horizon"])
+    base = build_graphs(checkpoint.tokenizer, checkpoint.policy, head)
     workshop = Workshop(checkpoint, base, bounds, calibration or Calibration(), progress)
     graphs = {precision: workshop.make(precision) for precision in precisions}
     parity = _parity(checkpoint, workshop, graphs, parity_observations, progress)

@@ -14,12 +14,12 @@ from models.tokenizer import OATTokenizer
 
 @torch.no_grad()
 def build_graphs(
-    tokenizer: OATTokenizer, policy: OATPolicy, execution_horizon: int
+    tokenizer: OATTokenizer, policy: OATPolicy, head_steps: int
 ) -> dict[str, onnx.ModelProto]:
-    """Graphs by name: prefill, step, decode (execution_horizon steps), decode_full (all)."""
+    """Graphs by name: prefill, step, decode (the head of a chunk), decode_full (all of it)."""
     return {
         "prefill": build_prefill(policy),
         "step": build_step(policy),
-        "decode": build_decode(tokenizer, execution_horizon),
+        "decode": build_decode(tokenizer, head_steps),
         "decode_full": build_decode(tokenizer, tokenizer.config.action_horizon),
     }

@@ -11,7 +11,7 @@ from typing import Any
 import onnx
 import torch
 
-from calibration.bundle_fields import ENCODER, graph_file, manifest_fields
+from calibration.bundle_fields import ENCODER, graph_file, head_steps, manifest_fields
 from calibration.bundle_writer import refuse_to_clobber, write_bundle
 from calibration.decoder_graph import build_decode
 from calibration.encoder_graph import build_encode
@@ -82,7 +82,7 @@ def _graphs(
     tokenizer: OATTokenizer, policy: OATPolicy | None, execute: int
 ) -> dict[str, onnx.ModelProto]:
     graphs = {
-        "decode": build_decode(tokenizer, execute),
+        "decode": build_decode(tokenizer, head_steps(execute)),
         "decode_full": build_decode(tokenizer, tokenizer.config.action_horizon),
     }
     if policy is None:

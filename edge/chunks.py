@@ -39,6 +39,11 @@ class Chunk:
         """When its last action is reached."""
         return self.begin_ns + (len(self.knots_rad) - 1) * self.step_ns
 
+    @property
+    def middle_ns(self) -> int:
+        """When half of it is over."""
+        return (self.begin_ns + self.end_ns) // 2
+
     def reference(self, now_ns: int) -> Float64Array:
         """The reference at a time, shape (joints,); the last action after the end."""
         elapsed = now_ns - self.begin_ns
@@ -72,8 +77,9 @@ class Follower:
         """Take over to ``chunk`` now.
 
         From rest it begins now; another decode of the followed plan keeps to that plan's time. A
-        longer decode of the same tokens goes on where the shorter one was. A chunk so late that it
-        would end before the followed one does is passed over: its own tail is about to come.
+        longer decode of the same tokens goes on where the shorter one was. A chunk that is half
+        over and would end before the followed one does is passed over: a longer decode of it is
+        about to come.
         """
         followed = self.chunk
         if followed is None:
@@ -81,7 +87,7 @@ class Follower:
             self._fades = [(begun, now_ns)]
         elif followed.plan == chunk.plan:
             self._refine(replace(chunk, waited_ns=followed.waited_ns), now_ns)
-        elif chunk.end_ns + chunk.step_ns >= followed.end_ns:
+        elif now_ns < chunk.middle_ns or chunk.end_ns + chunk.step_ns >= followed.end_ns:
             self._fade_in(chunk, now_ns)
 
     def _refine(self, chunk: Chunk, now_ns: int) -> None:

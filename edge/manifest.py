@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from edge.schema import Finite
 
-FORMAT_VERSION: Literal[2] = 2
+FORMAT_VERSION: Literal[3] = 3
 MANIFEST = "manifest.json"
 SEAL = "manifest.sha256"
 SIGNATURE = "manifest.sig"
@@ -42,6 +42,8 @@ class Action(_Strict):
     """The action space: absolute references, one knot every ``1 / rate_hz`` seconds.
 
     Action i of a chunk holds at ``t0 + (i + 1) / rate_hz``; t0 is the time of its observation.
+    The first ``head_steps`` of its ``action_horizon`` actions are the head: what has to be out at
+    the deadline. ``execution_horizon`` of them are executed before the next chunk takes over.
     ``minimum`` and ``maximum`` are the range of the training data. The decoder's output is clamped
     to it where ``clamped``; the official OAT decoder, and so an import of one, does not clamp.
     """
@@ -51,6 +53,7 @@ class Action(_Strict):
     rate_hz: float = Field(gt=0, le=10_000)
     action_horizon: int = Field(ge=1, le=4096)
     execution_horizon: int = Field(ge=1)
+    head_steps: int = Field(ge=1)
     minimum: tuple[Finite, ...]
     maximum: tuple[Finite, ...]
     clamped: bool = True
@@ -59,6 +62,8 @@ class Action(_Strict):
     def _consistent(self) -> Action:
         if self.execution_horizon > self.action_horizon:
             raise ValueError("execution_horizon is longer than action_horizon")
+        if self.head_steps > self.execution_horizon:
+            raise ValueError("head_steps is more than execution_horizon")
         if not len(self.names) == len(self.minimum) == len(self.maximum):
             raise ValueError("names, minimum and maximum differ in length")
         if any(low > high for low, high in zip(self.minimum, self.maximum, strict=True)):
@@ -111,7 +116,7 @@ class Manifest(_Strict):
     ``encoder`` is the file of the graph that makes tokens of chunks; it is not loaded onboard.
     """
 
-    format_version: Literal[2] = FORMAT_VERSION
+    format_version: Literal[3] = FORMAT_VERSION
     name: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$")
     task: str
     n_obs_steps: int = Field(default=1, ge=1, le=64)

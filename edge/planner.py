@@ -1,14 +1,16 @@
 """The planner: from an observation to a chunk before its deadline, in a process of its own.
 
-The longest prefix that fits is decoded; a coarse chunk comes first where it is cheap. When the
-executed part is in the mailbox, the rest of the horizon is decoded too: the tail that the servo
-lives on if the next chunk does not come. Before a plan it warms up (``edge.warm_up``).
+The longest prefix that fits is decoded; a coarse chunk comes first where it is cheap. Until the
+deadline only the head of a chunk is decoded. When it is in the mailbox, the whole is: all that will
+be executed, and the tail that the servo lives on if the next chunk does not come. Before a plan it
+warms up (``edge.warm_up``).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,6 +30,23 @@ from edge.records import Channels, chunk_dtype, plan_dtype
 from edge.shared_memory import Record
 from edge.throttling import FREE, Throttle
 from edge.warm_up import WarmUp
+
+
+@dataclass(slots=True)
+class Attempt:
+    """How a plan has gone so far: times in ns, durations of its stages by the clock.
+
+    ``out``: the prefix of the finest chunk that is in the mailbox, 0 as long as none is.
+    """
+
+    started_ns: int
+    deadline_ns: int
+    token_ns: list[int]
+    prefill_ns: int = 0
+    decode_ns: int = 0
+    decodes: int = 0
+    out: int = 0
+    published_ns: int = 0
 
 
 class Planner:
@@ -51,6 +70,7 @@ class Planner:
         self._model = model
         self._clock = clock
         self._tokens = min(max_prefix or manifest.tokenizer.tokens, manifest.tokenizer.tokens)
+        self._attempt = Attempt(0, 0, [])
         self._chunk = np.zeros((), chunk_dtype(manifest))
         self._plan = np.zeros((), plan_dtype(manifest.tokenizer.tokens))
         self._step_ns = period_ns(manifest.action.rate_hz)
@@ -74,7 +94,7 @@ class Planner:
         """Observation → tokens → chunk; records how long each stage took."""
         self._begin(request, self._clock())
         self._engine.prefill(request["features"])
-        self._plan["prefill_ns"] = self._clock() - int(self._plan["started_ns"])
+        self._attempt.prefill_ns = self._clock() - self._attempt.started_ns
         tokens = self._generate()
         self._finish(tokens)
         self._publish(self._engine.decode_full(tokens), tokens)
@@ -84,7 +104,8 @@ class Planner:
         self._begin(request, self._clock())
         self._engine.prefill(request["features"])
         token_ns = self._time_token(0)
-        self._goes_on(1, token_ns, deadline_ns=0)  # which is over: nothing is decoded or posted
+        self._attempt.deadline_ns = 0  # which is over: nothing is decoded or posted
+        self._goes_on(1, token_ns)
         np.isfinite(self._engine.decode(1)).all()
 
     def _begin(self, request: Record, now_ns: int) -> None:
@@ -92,31 +113,30 @@ class Planner:
             self._chunk[name] = request[name]
         for name in ("plan", "observed_ns", "deadline_ns"):
             self._plan[name] = request[name]
-        self._plan["started_ns"] = now_ns
-        self._plan["token_ns"] = 0
-        self._plan["prefix"] = 0
-        self._decodes = 0
+        token_ns = [0] * len(self._plan["token_ns"])
+        self._attempt = Attempt(now_ns, int(request["deadline_ns"]), token_ns)
 
     def _generate(self) -> int:
         """Generate and decode until nothing more fits; returns how many tokens there are, >= 1."""
-        deadline_ns = int(self._plan["deadline_ns"])
-        budget_ns = deadline_ns - int(self._plan["observed_ns"])
+        attempt = self._attempt
+        budget_ns = attempt.deadline_ns - int(self._plan["observed_ns"])
         coarse = self._coarse_is_free or coarse_first(self._model, budget_ns)
         for tokens in range(1, self._tokens + 1):
             token_ns = self._time_token(tokens - 1)
-            stage_ns = token_ns if tokens > 1 else int(self._plan["prefill_ns"])
+            stage_ns = token_ns if tokens > 1 else attempt.prefill_ns
             if tokens == 1 and coarse and self._tokens > 1:
                 self._decode(1)
-            if tokens == self._tokens or not self._goes_on(tokens, stage_ns, deadline_ns):
+            if tokens == self._tokens or not self._goes_on(tokens, stage_ns):
                 break
-        if not self._is_out or self._is_finer(tokens, stage_ns, deadline_ns):
+        if not attempt.out or self._is_finer(tokens, stage_ns):
             self._decode(tokens)
         return tokens
 
-    def _goes_on(self, tokens: int, stage_ns: int, deadline_ns: int) -> bool:
+    def _goes_on(self, tokens: int, stage_ns: int) -> bool:
         """Whether to generate another token; decodes these before where that lets it go on."""
-        state = (self._model, tokens, stage_ns, self._clock(), deadline_ns)
-        if not self._is_out:
+        deadline_ns = self._attempt.deadline_ns
+        if not self._attempt.out:
+            state = (self._model, tokens, stage_ns, self._clock(), deadline_ns)
             if another_token_fits(*state):
                 return True
             if not worth_securing(*state):
@@ -125,32 +145,27 @@ class Planner:
         now_ns = self._clock()
         return another_token_will_probably_fit(self._model, tokens, stage_ns, now_ns, deadline_ns)
 
-    def _is_finer(self, tokens: int, stage_ns: int, deadline_ns: int) -> bool:
+    def _is_finer(self, tokens: int, stage_ns: int) -> bool:
         """Whether a decode of so many tokens will refine, in time, the chunk that is out."""
-        state = (self._model, tokens, stage_ns, self._clock(), deadline_ns)
-        return tokens > int(self._plan["prefix"]) and decode_will_probably_fit(*state)
-
-    @property
-    def _is_out(self) -> bool:
-        """Whether a chunk of this plan is in the mailbox."""
-        return bool(self._plan["prefix"])
+        state = (self._model, tokens, stage_ns, self._clock(), self._attempt.deadline_ns)
+        return tokens > self._attempt.out and decode_will_probably_fit(*state)
 
     def _time_token(self, index: int) -> int:
         before_ns = self._clock()
         self._engine.next_token()
         taken_ns = self._clock() - before_ns
-        self._plan["token_ns"][index] = taken_ns
+        self._attempt.token_ns[index] = taken_ns
         return taken_ns
 
     def _decode(self, tokens: int) -> None:
-        """Decode the executed part and post it; the finest chunk that is in time counts."""
-        plan, before_ns = self._plan, self._clock()
+        """Decode the head and post it; the finest that is in time counts."""
+        attempt, before_ns = self._attempt, self._clock()
         published = self._publish(self._engine.decode(tokens), tokens)
         now_ns = self._clock()
-        plan["decode_ns"] = now_ns - before_ns
-        self._decodes += 1
-        if published and (not self._is_out or now_ns <= int(plan["deadline_ns"])):
-            plan["prefix"], plan["published_ns"] = tokens, now_ns
+        attempt.decode_ns = now_ns - before_ns
+        attempt.decodes += 1
+        if published and (not attempt.out or now_ns <= attempt.deadline_ns):
+            attempt.out, attempt.published_ns = tokens, now_ns
 
     def _publish(self, actions: Float32Array, prefix: int) -> bool:
         """Post the chunk. Actions that are not finite never leave: the servo lives on its tail."""
@@ -163,12 +178,16 @@ class Planner:
         return True
 
     def _finish(self, tokens: int) -> None:
-        plan = self._plan
-        if not self._is_out:
-            plan["prefix"], plan["published_ns"] = tokens, self._clock()
+        """Write the plan down, and learn from it."""
+        plan, attempt = self._plan, self._attempt
+        if not attempt.out:
+            attempt.out, attempt.published_ns = tokens, self._clock()
+        for name in ("started_ns", "prefill_ns", "token_ns", "decode_ns", "published_ns"):
+            plan[name] = getattr(attempt, name)
+        plan["prefix"] = attempt.out
         plan["generated"] = tokens
-        plan["coarse"] = self._decodes > 1
-        plan["late"] = int(plan["published_ns"]) > int(plan["deadline_ns"])
+        plan["coarse"] = attempt.decodes > 1
+        plan["late"] = attempt.published_ns > attempt.deadline_ns
         self._channels.plans.append(plan)
         if tokens > 1 or not self._coarse_is_free:  # a look-up tells nothing of the device
-            self._model.observe(plan["token_ns"][:tokens], int(plan["decode_ns"]))
+            self._model.observe(plan["token_ns"][:tokens], attempt.decode_ns)

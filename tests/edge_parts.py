@@ -84,6 +84,7 @@ def make_manifest(**changes: Any) -> Manifest:
             "rate_hz": 50.0,
             "action_horizon": 8,
             "execution_horizon": 4,
+            "head_steps": 2,
             "minimum": (-1.0, -1.0),
             "maximum": (1.0, 1.0),
         },

@@ -104,7 +104,7 @@ def _actions(bundle: Bundle) -> Table:
     action = bundle.manifest.action
     title = (
         f"action: {action.action_horizon} steps at {action.rate_hz:g} Hz, "
-        f"{action.execution_horizon} executed"
+        f"{action.execution_horizon} executed, the first {action.head_steps} decoded first"
     )
     table = Table("joint", title=title, title_justify="left")
     for end in ("minimum", "maximum"):

@@ -30,7 +30,7 @@ class Decoder(Protocol):
         """
 
     def decode(self, prefix: int) -> Float32Array:
-        """Executed actions, shape (execution_horizon, joints), from the first ``prefix`` tokens.
+        """The head of a chunk, shape (head_steps, joints), from the first ``prefix`` tokens.
 
         The array belongs to the engine and holds until the next ``decode``.
         """

@@ -24,7 +24,7 @@ class CoarseTable:
     def __init__(self, engine: Engine, manifest: Manifest) -> None:
         """Decodes every code once, which takes as long as so many decodes."""
         action = manifest.action
-        shape = (manifest.tokenizer.codes, action.execution_horizon, len(action.names))
+        shape = (manifest.tokenizer.codes, action.head_steps, len(action.names))
         self._engine = engine
         self._table = np.zeros(shape, np.float32)
         self._first: int | None = None
@@ -65,7 +65,7 @@ class CoarseTable:
 def with_coarse_table(engine: Engine, manifest: Manifest) -> Engine:
     """The engine with a table where the bundle allows one, else the engine itself."""
     action, tokenizer = manifest.action, manifest.tokenizer
-    size = tokenizer.codes * action.execution_horizon * len(action.names) * 4
+    size = tokenizer.codes * action.head_steps * len(action.names) * 4
     if tokenizer.conditioned_on is not None or size > LARGEST_TABLE_BYTES:
         return engine
     return CoarseTable(engine, manifest)

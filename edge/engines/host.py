@@ -41,9 +41,9 @@ class HostDecoder:
         self._count = 0
         self._command = np.zeros((1, len(manifest.action.names)), np.float32)
         self._conditioned = manifest.tokenizer.conditioned_on is not None
-        self._executed = _zeros(tensors["decode"].outputs["action"])
+        self._head = _zeros(tensors["decode"].outputs["action"])
         self._full = _zeros(tensors["decode_full"].outputs["action"])
-        self._run_decode = bind("decode", self._code_arrays(), {"action": self._executed})
+        self._run_decode = bind("decode", self._code_arrays(), {"action": self._head})
         self._run_full = bind("decode_full", self._code_arrays(), {"action": self._full})
 
     def place(self, tokens: Sequence[int], command: Float32Array | None = None) -> None:
@@ -56,7 +56,7 @@ class HostDecoder:
 
     def decode(self, prefix: int) -> Float32Array:
         """See ``Decoder.decode``."""
-        return self._decode(self._run_decode, self._executed, prefix)
+        return self._decode(self._run_decode, self._head, prefix)
 
     def decode_full(self, prefix: int) -> Float32Array:
         """See ``Decoder.decode_full``."""

@@ -51,13 +51,13 @@ def _policy_tensors(manifest: Manifest) -> dict[str, GraphTensors]:
 def _tokenizer_tensors(manifest: Manifest) -> dict[str, GraphTensors]:
     joints = len(manifest.action.names)
     tokens, prefix = Tensor((1, manifest.tokenizer.tokens), "int64"), Tensor((1,), "int64")
-    executed = Tensor((1, manifest.action.execution_horizon, joints))
+    head = Tensor((1, manifest.action.head_steps, joints))
     full = Tensor((1, manifest.action.action_horizon, joints))
     conditioned = manifest.tokenizer.conditioned_on is not None
     command = {"command": Tensor((1, joints))} if conditioned else {}
     code = {"tokens": tokens, "prefix": prefix} | command
     return {
-        "decode": GraphTensors(code, {"action": executed}),
+        "decode": GraphTensors(code, {"action": head}),
         "decode_full": GraphTensors(code, {"action": full}),
         "encode": GraphTensors({"chunks": full} | command, {"tokens": tokens}),
     }

@@ -237,14 +237,14 @@ def test_differences_are_named_by_field_graph_file_and_figure(bundle: Path, tmp_
 
 
 @pytest.mark.parametrize(
-    ("version", "advice"), [(3, "update oat-edge"), (1, "export the checkpoint again")]
+    ("version", "advice"), [(4, "update oat-edge"), (2, "export the checkpoint again")]
 )
 def test_another_format_is_refused_with_both_versions_whatever_else_is_in_it(
     bundle: Path, version: int, advice: str
 ) -> None:
     fields = json.loads((bundle / MANIFEST).read_bytes())
     write_manifest(bundle, {"format_version": version, "graphs": None, "news": fields})
-    wanted = f"format_version is {version}, this oat-edge reads 2: {advice}"
+    wanted = f"format_version is {version}, this oat-edge reads 3: {advice}"
     with pytest.raises(BundleError, match=wanted):
         bundles.load(bundle)
 

@@ -130,7 +130,7 @@ def test_a_bundle_that_is_not_there_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format_version": 3}, "format_version"),
+        ({"format_version": 4}, "format_version"),
         ({"weights": "x.pkl"}, "weights"),
         ({"graphs": {}}, "graphs"),
         ({"graphs": {"fp32": {"step": VICTIM}}}, "graphs.fp32 must name exactly prefill, step"),

@@ -130,6 +130,16 @@ def test_a_late_chunk_that_would_end_first_waits_for_its_tail() -> None:
     assert follower.has_reference(T0 + 10 * STEP_NS - 1)
 
 
+def test_a_head_takes_over_until_half_of_it_is_over() -> None:
+    """Here 4 steps, which end before the followed chunk does."""
+    for late_ns, taken in ((0, True), (2 * STEP_NS - 1, True), (2 * STEP_NS, False)):
+        follower = Follower(blend_ns=0)
+        follower.accept(line(1), T0)
+        head = Chunk(2, T0 + STEP_NS, STEP_NS, 8, line().knots_rad[:5])
+        follower.accept(head, head.observed_ns + late_ns)
+        assert (follower.chunk is head) is taken
+
+
 def test_a_chunk_that_ends_as_the_followed_one_does_takes_over() -> None:
     follower = Follower(blend_ns=0)
     follower.accept(line(1), T0)

@@ -24,7 +24,7 @@ class CountingEngine:
     def __init__(self, manifest: Manifest) -> None:
         action = manifest.action
         self._full = np.zeros((action.action_horizon, len(action.names)), np.float32)
-        self._execute = action.execution_horizon
+        self._head = action.head_steps
         self.generated = 0
         self.poison = False
 
@@ -36,7 +36,7 @@ class CountingEngine:
         return 0
 
     def decode(self, prefix: int) -> np.ndarray:
-        return self.decode_full(prefix)[: self._execute]
+        return self.decode_full(prefix)[: self._head]
 
     def decode_full(self, prefix: int) -> np.ndarray:
         assert 1 <= prefix <= self.generated

@@ -14,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
+from calibration.bundle_fields import head_steps
 from calibration.graphs import build_graphs
 from calibration.precisions import PRECISIONS
 from calibration.products import Graphs, layers_of
@@ -60,8 +61,8 @@ def backend() -> Backend:
 def shipped_fp16(request: pytest.FixtureRequest) -> Graphs:
     """As export makes them; with these a shipped bundle would be too large."""
     checkpoint = checkpoints.load(request.param)
-    horizon = checkpoint.facts["execution_horizon"]
-    base = build_graphs(checkpoint.tokenizer, checkpoint.policy, horizon)
+    head = head_steps(checkpoint.facts["execution_horizon"])
+    base = build_graphs(checkpoint.tokenizer, checkpoint.policy, head)
     return PRECISIONS["fp16"].lower(base, layers_of(base), {})
 
 

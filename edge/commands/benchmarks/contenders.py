@@ -37,9 +37,9 @@ def engine_contender(bundle: Bundle, engine: str, precision: str) -> Contender:
         built.prefill(features)
         for _ in range(prefix):
             built.next_token()
-        return built.decode(prefix)
+        return built.decode_full(prefix)
 
-    return Contender(engine, precision, bundle.manifest.action.execution_horizon, plan)
+    return Contender(engine, precision, bundle.manifest.action.action_horizon, plan)
 
 
 def parse_engines(names: str) -> list[str]:
