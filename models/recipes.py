@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from models.layers import DROPOUT_MODES
 from models.policy import PolicyConfig
 from models.tasks.metaworld.names import PREFIX as METAWORLD
 from models.tasks.metaworld.task import RATE_HZ, REFERENCE_NAMES, MetaWorldTask
@@ -186,6 +187,15 @@ def scaled(recipe: Recipe, compute: float) -> Recipe:
         tokenizer_schedule=within(first, first.steps * compute),
         policy_schedule=within(second, second.steps * compute),
     )
+
+
+def with_nested_dropout(recipe: Recipe, mode: str | None) -> Recipe:
+    """The recipe with another way to draw prefixes, if given; ValueError names the known ones."""
+    if mode is None:
+        return recipe
+    if mode not in DROPOUT_MODES:
+        raise ValueError(f"nested dropout is {mode!r}, allowed are {', '.join(DROPOUT_MODES)}")
+    return replace(recipe, tokenizer=replace(recipe.tokenizer, nested_dropout=mode))
 
 
 def shortened(recipe: Recipe, tokenizer_steps: int | None, policy_steps: int | None) -> Recipe:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge.commands.token_studies import lengths, order
+
 if TYPE_CHECKING:
     from edge.bundle import Bundle
     from edge.commands.array_files import ArrayFile
@@ -20,6 +22,10 @@ tokens_app = typer.Typer(
     "command takes that, too: an array command (N, dim).",
     no_args_is_help=True,
 )
+
+
+tokens_app.command()(order)
+tokens_app.command()(lengths)
 
 
 @tokens_app.command()

@@ -36,6 +36,9 @@ def train(
         Literal["conditioned", "paper"],
         typer.Option(help="Whether chunks are conditioned on the previous command."),
     ] = "conditioned",
+    nested_dropout: Annotated[
+        str | None, typer.Option(help="Which prefixes are trained; the recipe's if left out.")
+    ] = None,
     tokenizer_steps: Annotated[int | None, typer.Option(min=1)] = None,
     policy_steps: Annotated[int | None, typer.Option(min=1)] = None,
     policy: Annotated[
@@ -67,7 +70,7 @@ def train(
         import torch
 
         from models.data.errors import DataError
-        from models.recipes import scaled, shortened
+        from models.recipes import scaled, shortened, with_nested_dropout
         from models.rivals import RIVALS
         from models.tasks.missing import MissingError
     except ImportError as error:
@@ -81,6 +84,7 @@ def train(
         raise typer.BadParameter("--start is for oat, and leaves its tokenizer as it is")
     try:
         named = _named(recipe, data, rate_hz, tokenizer == "conditioned")
+        named = with_nested_dropout(named, nested_dropout)
         own = scaled(named, compute) if policy == "oat" else named
         chosen = shortened(own, tokenizer_steps, policy_steps)
     except DataError as error:

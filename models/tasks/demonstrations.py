@@ -56,8 +56,11 @@ class Demonstrations:
 
     def save(self, path: Path) -> None:
         """Write an .npz whose keys are the features' names."""
-        arrays = {key: getattr(self, field) for key, field in _COLUMNS.items()}
-        np.savez_compressed(path, **arrays)
+        np.savez_compressed(path, **self.arrays())
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All columns by the features' names."""
+        return {key: getattr(self, field) for key, field in _COLUMNS.items()}
 
     @staticmethod
     def load(path: Path) -> Demonstrations:
