@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -29,12 +29,16 @@ Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 @dataclass(frozen=True)
 class Setup:
-    """Whose episodes: ``make_agent`` is pickled and called once per process; None is the expert."""
+    """Whose episodes: ``make_agent`` is pickled and called once per process; None is the expert.
+
+    ``weights`` tells the same policy's weights from others in a log of outcomes.
+    """
 
     task: str
     policy: str
     make_agent: Callable[[], Agent] | None
     execute: int = 16
+    weights: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,16 @@ class Outcome:
     plans: int
     tokens: int | None
     undecodable: int
+
+
+class Log(Protocol):
+    """Remembers outcomes from one evaluation to the next."""
+
+    def find(self, setup: Setup, job: Job) -> Outcome | None:
+        """What this episode came to, None where it was not run yet."""
+
+    def add(self, setup: Setup, job: Job, outcome: Outcome) -> None:
+        """Note what an episode came to."""
 
 
 class Tally:
@@ -82,8 +96,11 @@ def evaluate(
     seeds: int,
     apply: Map = map,
     report: Callable[[], None] = lambda: None,
+    log: Log | None = None,
 ) -> list[dict[str, Any]]:
     """A row per ``k`` over ``episodes`` starts of each of ``seeds`` seeds; ``report`` per episode.
+
+    Episodes that ``log`` knows are not run again, and others are added to it.
 
     A row: ``{task, policy, k, episodes, success, ci95, tokens_per_chunk, plans, undecodable}``:
     share of successes with its 95 % interval (Wilson), mean of the tokens generated for a chunk,
@@ -91,10 +108,16 @@ def evaluate(
     """
     starts = [(seed, episode) for seed in range(seeds) for episode in range(episodes)]
     jobs = [Job(k, *start) for k in ks for start in starts]
-    outcomes = []
-    for outcome in apply(partial(run_job, setup), jobs):
-        outcomes.append(outcome)
+    known = {job: log.find(setup, job) for job in jobs} if log is not None else {}
+    left = [job for job in jobs if known.get(job) is None]
+    for _ in range(len(jobs) - len(left)):
         report()
+    for job, outcome in zip(left, apply(partial(run_job, setup), left), strict=True):
+        known[job] = outcome
+        if log is not None:
+            log.add(setup, job, outcome)
+        report()
+    outcomes = [known[job] for job in jobs]
     each = len(starts)
     return [_row(setup, k, outcomes[i * each : (i + 1) * each]) for i, k in enumerate(ks)]
 

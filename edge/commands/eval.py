@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +15,7 @@ from edge.commands.options import save_plot, whole_numbers
 
 if TYPE_CHECKING:
     from edge.commands.evaluation.contenders import Contender
+    from models.outcome_log import OutcomeLog
 
 
 def evaluate(
@@ -31,6 +34,13 @@ def evaluate(
     engine: Annotated[str, typer.Option(help="What runs a bundle.")] = "ort",
     precision: Annotated[str, typer.Option(help="Of a bundle; fp32 if left out.")] = "",
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; one core each.")] = 1,
+    ray: Annotated[
+        str | None,
+        typer.Option("--ray", help="Address of a Ray cluster to run on; local starts one here."),
+    ] = None,
+    log: Annotated[
+        Path | None, typer.Option(help="Outcomes by start (.jsonl); those in it are not run again.")
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="Figure: .png, .pdf or .svg.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -40,6 +50,7 @@ def evaluate(
     """
     from edge.commands.evaluation.contenders import Source, find_contender
     from edge.errors import UsageError
+    from models.ray_map import ClusterError
     from models.tasks import get_task
     from models.tasks.missing import MissingError
     from models.tasks.outside.task import OutsideTask
@@ -58,8 +69,8 @@ def evaluate(
     contenders = [find_contender(task, name, source) for name in names]
     runs = [(contender, _ks(contender, prefixes)) for contender in contenders]
     try:
-        rows = _evaluate(runs, episodes, seeds, workers)
-    except MissingError as error:
+        rows = _evaluate(runs, episodes, seeds, workers, ray, log)
+    except (MissingError, ClusterError) as error:
         raise UsageError(f"eval: {error}") from error
     if plot is not None:
         save_plot(plot, lambda: _draw(rows, plot))
@@ -89,22 +100,40 @@ def _evaluate(
     episodes: int,
     seeds: int,
     workers: int,
+    ray: str | None,
+    log: Path | None,
 ) -> list[dict[str, Any]]:
     from rich.console import Console
     from rich.progress import Progress
 
     from models.evaluation import evaluate as evaluate_one
     from models.evaluation import processes
+    from models.ray_map import cluster
 
     rows: list[dict[str, Any]] = []
-    with processes(workers) as apply, Progress(console=Console(stderr=True)) as bars:
+    with ExitStack() as stack:
+        notes = None if log is None else stack.enter_context(_open_log(log))
+        where = processes(workers) if ray is None else cluster(ray, workers)
+        apply = stack.enter_context(where)
+        bars = stack.enter_context(Progress(console=Console(stderr=True)))
         for contender, ks in runs:
             total = len(ks) * episodes * seeds
             bar = bars.add_task(contender.setup.policy, total=total)
             rows += evaluate_one(
-                contender.setup, ks, episodes, seeds, apply, lambda bar=bar: bars.advance(bar)
+                contender.setup, ks, episodes, seeds, apply, partial(bars.advance, bar), notes
             )
     return rows
+
+
+def _open_log(path: Path) -> OutcomeLog:
+    """Raises UsageError for a file of another kind."""
+    from edge.errors import UsageError
+    from models.outcome_log import OutcomeLog
+
+    try:
+        return OutcomeLog(path)
+    except (ValueError, OSError) as error:
+        raise UsageError(f"--log: {error}") from error
 
 
 def _draw(rows: list[dict[str, Any]], path: Path) -> None:

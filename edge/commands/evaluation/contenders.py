@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import partial
 from importlib import resources
@@ -55,7 +56,8 @@ def _from_bundle(task: str, source: Source) -> Contender:
     precision = choose_precision(loaded, source.precision)
     make = partial(load_bundle_agent, path, source.engine, precision)
     execute = loaded.manifest.action.execution_horizon
-    return Contender(Setup(task, "oat", make, execute), loaded.manifest.tokenizer.tokens)
+    setup = Setup(task, "oat", make, execute, f"{_digest(path)} {source.engine} {precision}")
+    return Contender(setup, loaded.manifest.tokenizer.tokens)
 
 
 def _from_checkpoint(task: str, policy: str, path: Path) -> Contender:
@@ -67,7 +69,8 @@ def _from_checkpoint(task: str, policy: str, path: Path) -> Contender:
     except ValueError as error:
         raise RunError(f"eval: {error}") from error
     _check_task(task, facts["task"], path)
-    setup = Setup(task, policy, partial(_agent_alone, make), facts["execution_horizon"])
+    execute = facts["execution_horizon"]
+    setup = Setup(task, policy, partial(_agent_alone, make), execute, _digest(path))
     return Contender(setup, agent.most_tokens)
 
 
@@ -98,6 +101,15 @@ def _shipped(task: str, policy: str) -> Path:
         train = f"oat-edge train {task} --policy {policy} --out DIR"
         raise RunError(f"eval: no {policy!r} ships for {task}; {train!r}, then --checkpoint DIR")
     return path
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 over the files right in a checkpoint or bundle, whose manifest knows the others."""
+    whole = hashlib.sha256()
+    for file in sorted(path.iterdir()):
+        if file.is_file():
+            whole.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+    return whole.hexdigest()
 
 
 def _check_task(task: str, own: str, path: Path) -> None:
