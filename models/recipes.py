@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from models.layers import DROPOUT_MODES
 from models.policy import PolicyConfig
 from models.tasks.metaworld.names import PREFIX as METAWORLD
+from models.tasks.metaworld.names import TASK_KEY, TEN, TEN_NAME
 from models.tasks.metaworld.task import RATE_HZ, REFERENCE_NAMES, MetaWorldTask
 from models.tasks.robosuite.names import PREFIX as ROBOSUITE
 from models.tasks.so101.lift import JOINT_NAMES as SO101_JOINTS
@@ -145,6 +146,23 @@ def metaworld(task: str) -> Recipe:
         demonstrations=300,
     )
 
+
+def metaworld_ten() -> Recipe:
+    """One policy for ten of MetaWorld's tasks, told at which it is."""
+    one = metaworld(f"{METAWORLD}{TEN[0]}")
+    features = one.features | {TASK_KEY: Feature(TEN, "1 for the task at hand")}
+    return replace(
+        one,
+        name=TEN_NAME,
+        task=TEN_NAME,
+        features=features,
+        policy=PolicyConfig(features={key: len(f.names) for key, f in features.items()}),
+        policy_schedule=replace(one.policy_schedule, steps=10_000, bfloat16=True),
+        demonstrations=1000,
+    )
+
+
+RECIPES[TEN_NAME] = metaworld_ten()
 
 _LIFT = RECIPES["viperx-lift"]
 RECIPES["viperx-lift-small"] = replace(

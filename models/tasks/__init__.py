@@ -7,7 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from models.tasks.metaworld.names import PREFIX as METAWORLD
+from models.tasks.metaworld.names import TEN_NAME
 from models.tasks.metaworld.task import MetaWorldTask
+from models.tasks.metaworld.ten import MetaWorldTen
 from models.tasks.outside.task import PREFIXES as OUTSIDE
 from models.tasks.outside.task import OutsideTask
 from models.tasks.robosuite.names import PREFIX as ROBOSUITE
@@ -79,8 +81,13 @@ TASK_NAMES = tuple(_TASKS)
 """Those of the robots that `oat-edge run` knows."""
 
 
-def get_task(name: str) -> Task:
-    """The task of that name; raises ValueError naming the known ones."""
+def get_task(name: str) -> Any:
+    """The `Task` of that name; raises ValueError naming the known ones.
+
+    `metaworld-10` can be demonstrated only: what is rolled out is one of the ten, by its own name.
+    """
+    if name == TEN_NAME:
+        return MetaWorldTen()
     if name.startswith(METAWORLD):
         return MetaWorldTask(name)
     if name.startswith(ROBOSUITE):
@@ -89,6 +96,6 @@ def get_task(name: str) -> Task:
         return OutsideTask(name)
     if name not in _TASKS:
         elsewhere = (METAWORLD, ROBOSUITE, "libero/<suite>/", "robomimic/", "robocasa/")
-        known = ", ".join((*TASK_NAMES, *(f"{prefix}<task>" for prefix in elsewhere)))
+        known = ", ".join((*TASK_NAMES, TEN_NAME, *(f"{prefix}<task>" for prefix in elsewhere)))
         raise ValueError(f"unknown task {name!r}; known tasks: {known}")
     return _TASKS[name]()

@@ -12,12 +12,12 @@ import pytest
 
 from models.rollout import rollout
 from models.tasks import get_task
-from models.tasks.metaworld.names import NAMES
+from models.tasks.metaworld.names import NAMES, TEN, one_of_ten
 
 pytest.importorskip("metaworld")
 
 REACH = get_task("metaworld/reach")
-SIZES = {"state": 4, "environment_state": 17, "command": 4}
+SIZES = {"state": 4, "environment_state": 17, "command": 4, "task": 10}
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_a_task_rests_at_its_home_and_observes_what_the_recipe_says(plant) -> No
 
     plant.reset(REACH.evaluation_rng(0))
     np.testing.assert_allclose(REACH.home_rad[:3], plant.goal, atol=1e-6)
-    features = get_recipe("metaworld/reach").features
+    features = get_recipe("metaworld-10").features
     for key, value in REACH.observe(plant, REACH.home_rad).items():
         assert value.dtype == np.float32
         assert len(value) == SIZES[key.removeprefix("observation.")] == len(features[key].names)
@@ -162,3 +162,23 @@ def test_a_seed_gives_the_same_demonstrations() -> None:
     few, more = REACH.generate(1, seed=4), REACH.generate(2, seed=4)
     np.testing.assert_array_equal(few.action, more.action[: len(few.action)])
     np.testing.assert_array_equal(few.state, more.state[: len(few.state)])
+
+
+def test_one_policy_for_ten_tasks_is_shown_all_of_them_and_told_at_which_it_is() -> None:
+    arrays = get_task("metaworld-10").generate(10, seed=3).arrays()
+    starts, told = arrays["episode_start"], arrays["observation.task"]
+    assert len(starts) == len(arrays["attempts"]) == 10
+    assert np.array_equal(told[starts], np.eye(10, dtype=np.float32))
+    assert np.array_equal(told[starts[1:] - 1], np.eye(10, dtype=np.float32)[:-1])
+    reach = REACH.generate(1, seed=3).arrays()
+    first, last = starts[TEN.index("reach")], starts[TEN.index("reach") + 1]
+    assert np.array_equal(arrays["action"][first:last], reach["action"])
+    assert "pick-place" in TEN
+    assert "peg-insert-side" in TEN
+    with pytest.raises(ValueError, match="multiples of 10, got 12"):
+        get_task("metaworld-10").generate(12, seed=0)
+
+
+def test_a_task_says_which_of_the_ten_it_is_and_others_none() -> None:
+    assert one_of_ten("assembly").tolist() == [1.0] + [0.0] * 9
+    assert not one_of_ten("hammer").any()

@@ -1,5 +1,7 @@
 """The package's tasks by name, known without it."""
 
+import numpy as np
+
 PREFIX = "metaworld/"
 
 NAMES = (
@@ -54,3 +56,25 @@ NAMES = (
     "window-close",
     "window-open",
 )
+
+TEN_NAME = "metaworld-10"
+TEN = (
+    "assembly",
+    "button-press-topdown",
+    "door-open",
+    "drawer-close",
+    "drawer-open",
+    "peg-insert-side",
+    "pick-place",
+    "push",
+    "reach",
+    "window-open",
+)
+"""Those of one policy for ten tasks."""
+
+TASK_KEY = "observation.task"
+
+
+def one_of_ten(name: str) -> np.ndarray:
+    """Which of the ten a task without its prefix is, (10,) float32; zeros for any other."""
+    return np.array([name == one for one in TEN], dtype=np.float32)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.tasks.metaworld.names import NAMES, PREFIX
+from models.tasks.metaworld.names import NAMES, PREFIX, TASK_KEY, one_of_ten
 from models.tasks.seeds import evaluation_rng
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class MetaWorldTask:
             "observation.state": plant.state.astype(np.float32),
             "observation.environment_state": plant.environment_state.astype(np.float32),
             "observation.command": np.asarray(command, dtype=np.float32),
+            TASK_KEY: one_of_ten(self.name.removeprefix(PREFIX)),
         }
 
     def evaluation_rng(self, seed: int, episode: int = 0) -> np.random.Generator:
