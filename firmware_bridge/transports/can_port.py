@@ -28,6 +28,7 @@ _FAULTS = {
     errno.ENODEV: "is gone: adapter unplugged",
     errno.ENXIO: "is gone: adapter unplugged",
 }
+_LOST = (errno.ENETDOWN, errno.ENODEV, errno.ENXIO)
 
 
 class CanTransport(Protocol):
@@ -53,7 +54,8 @@ class PythonCanPort:
     """``CanTransport`` over ``can.Bus(interface=…, channel=…)``.
 
     ``options`` go to the interface as they are. Bus-off is noticed by its error frame: from then on
-    everything raises ``PortError`` until the interface reports its restart or is opened again.
+    everything raises ``PortError`` until the interface reports its restart or is opened again. The
+    same holds once reading found it down or gone: SocketCAN says that once and is silent then.
     Where frames were left in the kernel by a fault, opening raises ``PortError`` until they have
     run out or were purged: nothing that is sent afterwards can follow old motion.
     """
@@ -80,6 +82,7 @@ class PythonCanPort:
         self._message: Any = None
         self._can_error: type[Exception] = Exception
         self._bus_off = False
+        self._lost = ""  # why reading failed for good
         self._unsent = Unsent()
 
     def open(self) -> None:
@@ -97,6 +100,7 @@ class PythonCanPort:
         except (can.CanError, OSError, ValueError, TypeError) as error:
             raise PortError(f"port {self.name} cannot be opened: {error}") from error
         self._message, self._can_error, self._bus_off = can.Message, can.CanError, False
+        self._lost = ""
 
     def send(self, frames: Sequence[CanFrame]) -> None:
         """Queue frames; after a fault nothing stale stays in the queue of the interface."""
@@ -109,8 +113,8 @@ class PythonCanPort:
             raise self._fault(error, "cannot send") from error
 
     def _fault(self, error: Exception, otherwise: str) -> PortError:
-        code = getattr(error, "error_code", None) or getattr(error, "errno", None) or 0
-        return PortError(f"port {self.name} {_FAULTS.get(code, f'{otherwise} ({error})')}")
+        known = _FAULTS.get(_code(error))
+        return PortError(f"port {self.name} {known or f'{otherwise} ({error})'}")
 
     def _as_message(self, frame: CanFrame) -> can.Message:
         message: can.Message = self._message(
@@ -137,7 +141,9 @@ class PythonCanPort:
             try:
                 message = bus.recv(timeout_s)
             except (self._can_error, OSError, ValueError) as error:
-                raise self._fault(error, "is gone") from error
+                fault = self._fault(error, "is gone")
+                self._lost = str(fault) if _code(error) in _LOST else ""
+                raise fault from error
             if message is None and self._said_something(bus):
                 continue
             if message is None:
@@ -162,6 +168,13 @@ class PythonCanPort:
             self._purge()
             self._healthy_bus()
 
+    def fileno(self) -> int:
+        """Descriptor that is readable when frames have come; raises ``PortError`` when closed.
+
+        Raises ``NotImplementedError`` for an interface that has none.
+        """
+        return self._healthy_bus().fileno()
+
     def flush(self) -> None:
         """Read until nothing is left."""
         while self.receive(0) is not None:
@@ -178,9 +191,15 @@ class PythonCanPort:
     def _healthy_bus(self) -> can.BusABC:
         if self._bus is None:
             raise PortError(f"port {self.name} is not open")
+        if self._lost:
+            raise PortError(self._lost)
         if self._bus_off:
             raise PortError(f"port {self.name} is bus-off: check wiring and bit rate, then re-open")
         return self._bus
+
+
+def _code(error: Exception) -> int:
+    return getattr(error, "error_code", None) or getattr(error, "errno", None) or 0
 
 
 def _as_frame(message: can.Message) -> CanFrame:

@@ -183,19 +183,22 @@ class OatlinkKeyRig(OatlinkRig):
 
 
 class OatlinkFdRig(OatlinkRig):
-    """The core as a program, behind a CAN driver on a simulated bus."""
+    """The core as a program, behind a CAN driver on a simulated bus or another channel."""
 
     node = 3
+    make_channel: type = CanChannel
+    with_tag = False
 
     def __init__(self, watchdog_ms: int = 0) -> None:
         super().__init__(watchdog_ms)
-        self.channel = CanChannel()
+        self.channel = self.make_channel()
         client = self.channel.client(queue_length=100)
-        self.gateway = CanFdGateway(self.controller.path, client, self.node, with_tag=False)
+        self.gateway = CanFdGateway(self.controller.path, client, self.node, self.with_tag)
         self._gateway_runner = Runner(self.gateway.run_until, self.gateway.close)
 
     def line(self, config: OatlinkConfig) -> PayloadLine:
-        port = can_port(f"oatcan:{self.channel.name}", RATES.nominal, RATES.data)
+        address = f"{self.channel.interface}:{self.channel.name}"
+        port = can_port(address, RATES.nominal, RATES.data)
         return CanFdLine.of(port, config, self.node)
 
     def unplug(self) -> None:
@@ -204,6 +207,12 @@ class OatlinkFdRig(OatlinkRig):
         super().unplug()
 
     close = unplug
+
+
+class OatlinkKeyFdRig(OatlinkKeyRig, OatlinkFdRig):
+    """A key on both sides of a simulated CAN-FD bus."""
+
+    with_tag = True
 
 
 OATLINK_RIGS = {

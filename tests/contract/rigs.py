@@ -308,9 +308,12 @@ class PortClient:
     def receive(self, deadline_ns: int) -> CanFrame | None:
         return self._port.receive(deadline_ns)
 
-    def send(self, frame: CanFrame, ready_ns: int) -> None:
+    def send(self, frame: CanFrame, ready_ns: int | None = None) -> None:
         del ready_ns
         self._port.send([frame])
+
+    def fileno(self) -> int:
+        return self._port.fileno()
 
     def close(self) -> None:
         self._port.close()

@@ -20,6 +20,8 @@ from firmware_bridge.oatlink import OatlinkBus
 from tests.contract import test_every_protocol as suite
 from tests.contract.oatlink_rigs import OATLINK_RIGS, OatlinkQemuRig, OatlinkRig
 from tests.contract.rigs import HASTY, JOINTS
+from tests.socketcan import hardware
+from tests.socketcan.rigs import REAL_OATLINK_RIGS
 
 bus, rig = suite.bus, suite.rig
 OWN = (
@@ -28,7 +30,10 @@ OWN = (
 )
 
 
-@pytest.fixture(params=OATLINK_RIGS.values(), ids=OATLINK_RIGS.keys())
+ALL_RIGS = OATLINK_RIGS | (REAL_OATLINK_RIGS if hardware.IS_HERE else {})
+
+
+@pytest.fixture(params=ALL_RIGS.values(), ids=ALL_RIGS.keys())
 def rig_kind(request: pytest.FixtureRequest):  # type: ignore[no-untyped-def]
     return request.param
 

@@ -28,7 +28,11 @@ MODULES = (
     *("xhci_pci", "ftdi_sio"),
 )
 EXIT_PATTERN = re.compile(r"^exit status (\d+)\s*$", re.MULTILINE)
-SUITE = ("tests/socketcan", "tests/contract/test_every_protocol.py")
+SUITE = (
+    "tests/socketcan",
+    "tests/contract/test_every_protocol.py",
+    "tests/contract/test_oatlink_bus.py",
+)
 SELECTION = ("-k", "socketcan or usb")
 
 

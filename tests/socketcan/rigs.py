@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from firmware_bridge.oatlink import OatlinkConfig, SerialLine
+from firmware_bridge.oatlink.lines import PayloadLine
+from firmware_bridge.transports.serial_port import SerialPort
+from tests.contract.oatlink_rigs import OatlinkFdRig, OatlinkRig
 from tests.contract.rigs import (
+    BAUD,
     CanRig,
     Cia402Rig,
     DamiaoRig,
@@ -75,6 +80,31 @@ class FeetechOnUsb(OnUsb, FeetechRig):
     pass
 
 
+class OatlinkOnSocketcan(OatlinkFdRig):
+    make_channel = VirtualWire
+
+
+class OatlinkOnUsb(OatlinkRig):
+    """The controller's host link goes through the USB adapter."""
+
+    def __init__(self, watchdog_ms: int = 0) -> None:
+        super().__init__(watchdog_ms)
+        self._cable = hardware.Cable(self.controller.path)
+        self._path = hardware.plug_adapter()
+
+    def line(self, config: OatlinkConfig) -> PayloadLine:
+        del config
+        return SerialLine(SerialPort(self._path, BAUD))
+
+    def unplug(self) -> None:
+        hardware.pull_adapter()
+        self.close()
+
+    def close(self) -> None:
+        self._cable.close()
+        super().unplug()
+
+
 REAL_RIGS = {
     "odrive-0.6 on socketcan": _on(ODriveRig, VirtualWire),
     "odrive-0.5 on socketcan": _on(ODrive05Rig, VirtualWire),
@@ -85,4 +115,8 @@ REAL_RIGS = {
     "cia402 on socketcan (kvaser)": _on(Cia402Rig, ControllerPair),
     "dynamixel on usb serial": DynamixelOnUsb,
     "feetech on usb serial": FeetechOnUsb,
+}
+REAL_OATLINK_RIGS = {
+    "oatlink (C core) on socketcan (FD)": OatlinkOnSocketcan,
+    "oatlink (C core) on usb serial": OatlinkOnUsb,
 }

@@ -18,7 +18,7 @@ import pytest
 from edge.commands.main import main
 from firmware_bridge.dynamixel import codec
 from firmware_bridge.transports.serial_port import SerialPort
-from tests.contract.oatlink_rigs import OatlinkKeyRig
+from tests.contract.oatlink_rigs import OatlinkKeyFdRig, OatlinkKeyRig
 from tests.contract.rigs import (
     BAUD,
     PATIENT,
@@ -74,6 +74,25 @@ def test_scan_finds_a_controller_with_a_key_only_for_who_has_it(monkeypatch, cap
         assert oat_edge(monkeypatch, *scan, "--key-file", str(rig.key_file)) == 0
         (device,) = json.loads(capsys.readouterr().out)["devices"]
         assert device["model"] == "oatlink controller"
+    finally:
+        rig.close()
+
+
+def test_scan_of_can_fd_finds_a_controller_with_a_key_only_for_who_has_it(  # type: ignore[no-untyped-def]
+    monkeypatch, capsys, tmp_path: Path
+) -> None:
+    rig = OatlinkKeyFdRig()
+    other = tmp_path / "other.key"
+    other.touch(mode=0o600)
+    other.write_text("ab" * 32 + "\n")
+    try:
+        scan = ("bus", "scan", "oatlink_fd", f"oatcan:{rig.channel.name}", "--ids", "2-4", "--json")
+        assert oat_edge(monkeypatch, *scan) == 1
+        assert oat_edge(monkeypatch, *scan, "--key-file", str(other)) == 1
+        capsys.readouterr()
+        assert oat_edge(monkeypatch, *scan, "--key-file", str(rig.key_file)) == 0
+        (device,) = json.loads(capsys.readouterr().out)["devices"]
+        assert (device["device_id"], device["model"]) == (rig.node, "oatlink controller")
     finally:
         rig.close()
 
