@@ -16,11 +16,11 @@ ENCODER = "encode.onnx"
 
 
 def head_steps(execution_horizon: int) -> int:
-    """How many actions a chunk's head has: half of what is executed, rounded up.
+    """How many actions a chunk's head has: a quarter of what is executed, rounded up.
 
     A plan's deadline is that of its head; the whole chunk is decoded right behind it.
     """
-    return -(-execution_horizon // 2)
+    return -(-execution_horizon // 4)
 
 
 def graph_file(precision: str, graph: str) -> str:

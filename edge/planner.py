@@ -23,13 +23,14 @@ from edge.prefix import (
     another_token_will_probably_fit,
     coarse_first,
     decode_will_probably_fit,
-    worth_securing,
 )
 from edge.rates import period_ns
 from edge.records import Channels, chunk_dtype, plan_dtype
 from edge.shared_memory import Record
 from edge.throttling import FREE, Throttle
 from edge.warm_up import WarmUp
+
+NEVER_NS = 1 << 62
 
 
 @dataclass(slots=True)
@@ -104,8 +105,9 @@ class Planner:
         self._begin(request, self._clock())
         self._engine.prefill(request["features"])
         token_ns = self._time_token(0)
-        self._attempt.deadline_ns = 0  # which is over: nothing is decoded or posted
-        self._goes_on(1, token_ns)
+        self._attempt.deadline_ns = NEVER_NS  # so nothing is posted
+        for self._attempt.out in (0, 1):
+            self._goes_on(1, token_ns)
         np.isfinite(self._engine.decode(1)).all()
 
     def _begin(self, request: Record, now_ns: int) -> None:
@@ -133,17 +135,18 @@ class Planner:
         return tokens
 
     def _goes_on(self, tokens: int, stage_ns: int) -> bool:
-        """Whether to generate another token; decodes these before where that lets it go on."""
-        deadline_ns = self._attempt.deadline_ns
-        if not self._attempt.out:
-            state = (self._model, tokens, stage_ns, self._clock(), deadline_ns)
-            if another_token_fits(*state):
+        """Whether to generate another token.
+
+        Where that is no longer certain, these are decoded first: with a chunk out, what will
+        probably fit puts nothing at risk.
+        """
+        attempt, model = self._attempt, self._model
+        if not attempt.out:
+            if another_token_fits(model, tokens, stage_ns, self._clock(), attempt.deadline_ns):
                 return True
-            if not worth_securing(*state):
-                return False
             self._decode(tokens)
-        now_ns = self._clock()
-        return another_token_will_probably_fit(self._model, tokens, stage_ns, now_ns, deadline_ns)
+        state = (model, tokens, stage_ns, self._clock(), attempt.deadline_ns)
+        return another_token_will_probably_fit(*state)
 
     def _is_finer(self, tokens: int, stage_ns: int) -> bool:
         """Whether a decode of so many tokens will refine, in time, the chunk that is out."""

@@ -25,27 +25,15 @@ def another_token_fits(
 def another_token_will_probably_fit(
     model: LatencyModel, tokens: int, last_stage_ns: int, now_ns: int, deadline_ns: int
 ) -> bool:
-    """The same by usual durations: for when a chunk is out already."""
-    return now_ns + model.usual_finish_ns(tokens, last_stage_ns) + MARGIN_NS <= deadline_ns
+    """The same by usual durations: for when a chunk is out already, and nothing is at risk."""
+    return now_ns + model.usual_finish_ns(tokens, last_stage_ns) <= deadline_ns
 
 
 def decode_will_probably_fit(
     model: LatencyModel, tokens: int, last_stage_ns: int, now_ns: int, deadline_ns: int
 ) -> bool:
     """Whether a decode after ``tokens`` ends in time by its usual duration."""
-    return now_ns + model.usual_decode_ns(tokens, last_stage_ns) + MARGIN_NS <= deadline_ns
-
-
-def worth_securing(
-    model: LatencyModel, tokens: int, last_stage_ns: int, now_ns: int, deadline_ns: int
-) -> bool:
-    """Whether, after decoding what there is, a further token will still fit.
-
-    It is asked where another token does not fit with certainty: a chunk of the tokens so far then
-    goes out first, and the rest of the time is used at no risk.
-    """
-    then_ns = now_ns + model.usual_decode_ns(tokens, last_stage_ns) + MARGIN_NS
-    return another_token_will_probably_fit(model, tokens, last_stage_ns, then_ns, deadline_ns)
+    return now_ns + model.usual_decode_ns(tokens, last_stage_ns) <= deadline_ns
 
 
 def coarse_first(model: LatencyModel, budget_ns: int) -> bool:

@@ -93,7 +93,7 @@ def test_tokens_and_actions_are_those_of_the_trained_model(
         engine.place(wanted[0].tolist(), command_of(bundle, features))
         for prefix in range(1, 5):
             full = checkpoint.tokenizer.decode(wanted, prefix, command)[0].detach().numpy()
-            np.testing.assert_allclose(engine.decode(prefix), full[:2], atol=tolerance)
+            np.testing.assert_allclose(engine.decode(prefix), full[:1], atol=tolerance)
             np.testing.assert_allclose(engine.decode_full(prefix), full, atol=tolerance)
     assert np.mean(equal) >= LEAST_AGREEMENT[precision]
 
@@ -118,10 +118,10 @@ def test_the_head_is_the_first_actions_of_all(
         plan(engine, features_of(bundle, seed), 4)
         for prefix in range(1, 5):
             head = engine.decode(prefix).copy()
-            assert head.shape == (2, 3)
+            assert head.shape == (1, 3)
             full = engine.decode_full(prefix)
             assert full.shape == (8, 3)
-            np.testing.assert_allclose(head, full[:2], atol=TOLERANCE_RAD[precision] / 5)
+            np.testing.assert_allclose(head, full[:1], atol=TOLERANCE_RAD[precision] / 5)
 
 
 def test_a_prefix_beyond_the_generated_tokens_is_refused(engine: Engine, bundle: Bundle) -> None:

@@ -111,7 +111,7 @@ def test_any_tokens_decode_as_in_the_checkpoint_at_every_length(
         for row, actions in zip(tokens.tolist(), wanted, strict=True):
             decoder.place(row)
             np.testing.assert_allclose(decoder.decode_full(k), actions, atol=1e-5, rtol=0)
-            np.testing.assert_allclose(decoder.decode(k), actions[:4], atol=1e-5, rtol=0)
+            np.testing.assert_allclose(decoder.decode(k), actions[:1], atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
