@@ -46,9 +46,11 @@ def evaluate(
 ) -> None:
     """Count successes from unseen starts; planning takes no simulated time.
 
-    For oat a row per --k; policies that cannot stop early have one row, k null.
+    For oat a row per --k; policies that cannot stop early have one row, k null. metaworld-10 has
+    rows for each of its ten tasks, then their means.
     """
     from edge.commands.evaluation.contenders import Source, find_contender
+    from edge.commands.evaluation.several_tasks import means, rolled_out
     from edge.errors import UsageError
     from models.ray_map import ClusterError
     from models.tasks import get_task
@@ -66,20 +68,24 @@ def evaluate(
         raise UsageError(f"--checkpoint goes with one --policy, got {policy!r}")
     source = Source(checkpoint, bundle, engine, precision)
     prefixes = whole_numbers("--k", k)
-    contenders = [find_contender(task, name, source) for name in names]
+    tasks = rolled_out(task)
+    contenders = [find_contender(one, name, source) for name in names for one in tasks]
     runs = [(contender, _ks(contender, prefixes)) for contender in contenders]
     try:
         rows = _evaluate(runs, episodes, seeds, workers, ray, log)
     except (MissingError, ClusterError) as error:
         raise UsageError(f"eval: {error}") from error
+    if len(tasks) > 1:
+        rows += means(rows, task)
     if plot is not None:
-        save_plot(plot, lambda: _draw(rows, plot))
+        save_plot(plot, lambda: _draw([row for row in rows if row["task"] == task], plot))
     if as_json:
         print(json.dumps({"rows": rows}))
     else:
         from edge.commands.benchmarks.tables import print_rows
 
-        print_rows([_readable(row) for row in rows], f"{task} · in simulated time")
+        shown = [_readable(row, len(tasks) > 1) for row in rows]
+        print_rows(shown, f"{task} · in simulated time")
 
 
 def _ks(contender: Contender, prefixes: Sequence[int]) -> list[int | None]:
@@ -142,9 +148,10 @@ def _draw(rows: list[dict[str, Any]], path: Path) -> None:
     save_success_figure(rows, path)
 
 
-def _readable(row: dict[str, Any]) -> dict[str, Any]:
+def _readable(row: dict[str, Any], several: bool) -> dict[str, Any]:
     low, high = row["ci95"]
     return {
+        **({"task": row["task"]} if several else {}),
         "policy": row["policy"],
         "k": row["k"],
         "episodes": row["episodes"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,19 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from edge.commands.evaluation.several_tasks import means, rolled_out
 from edge.commands.main import app
 from edge.commands.plots.success_figure import draw_success, save_success_figure
 from edge.errors import OatEdgeError
 from models.agent import Observation, Plan
 from models.evaluation import Job, Outcome, Setup, evaluate, processes, run_job
+from models.recipes import get_recipe
+from models.rivals.training import train_rival
 from models.rollout import rollout
 from models.tasks import get_task
+from models.tasks.metaworld.names import TEN
 from models.wilson import wilson_interval
-from tests.unit.tiny_rivals import recipe, write_demonstrations
+from tests.unit.tiny_rivals import SCHEDULE, recipe, write_demonstrations
 
 HORIZON = 32
 
@@ -44,6 +49,16 @@ def rows(*arguments: object) -> list[dict[str, Any]]:
     result = oat_edge("eval", *arguments, "--json")
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)["rows"]
+
+
+def ten_demonstrations() -> dict[str, np.ndarray]:
+    """Synthetic ones, in the shapes of `metaworld-10`."""
+    rng, steps = np.random.default_rng(0), 4 * 40
+    features = get_recipe("metaworld-10").features
+    sizes = {key: len(feature.names) for key, feature in features.items()} | {"action": 4}
+    arrays = {key: rng.normal(size=(steps, n)).astype(np.float32) for key, n in sizes.items()}
+    starts = np.arange(4) * 40
+    return arrays | {"mask": np.ones(steps, dtype=bool), "episode_start": starts}
 
 
 def test_the_expert_succeeds_from_starts_of_the_evaluation() -> None:
@@ -161,9 +176,45 @@ def test_wrong_usage_is_one_line_that_says_what_is_allowed(
         raise result.exception
 
 
-def test_a_checkpoint_of_another_kind_or_task_is_refused(tmp_path: Path) -> None:
-    from models.rivals.training import train_rival
+def test_the_mean_over_tasks_counts_every_episode_and_every_plan_once() -> None:
+    common = {"policy": "oat", "episodes": 4, "ci95": [0, 1], "undecodable": 1}
+    made = [
+        common | {"task": "a", "k": 1, "success": 0.25, "tokens_per_chunk": 1.0, "plans": 30},
+        common | {"task": "a", "k": 8, "success": 1.0, "tokens_per_chunk": 8.0, "plans": 10},
+        common | {"task": "b", "k": 1, "success": 0.5, "tokens_per_chunk": 2.0, "plans": 10},
+    ]
+    first, second = means(made, "both")
+    assert (first["task"], first["k"], first["episodes"]) == ("both", 1, 8)
+    assert (first["success"], first["undecodable"], first["plans"]) == (3 / 8, 2, 40)
+    assert first["tokens_per_chunk"] == 1.25
+    assert first["ci95"] == [round(bound, 4) for bound in wilson_interval(3, 8)]
+    assert (second["k"], second["success"]) == (8, 1.0)
 
+
+def test_weights_for_ten_tasks_are_evaluated_on_each_and_on_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("metaworld")
+    assert rolled_out("metaworld-10") == [f"metaworld/{name}" for name in TEN]
+    monkeypatch.setattr("edge.commands.evaluation.several_tasks.TEN", TEN[-2:])
+    data = tmp_path / "ten.npz"
+    np.savez(data, **ten_demonstrations())
+    small = replace(
+        get_recipe("metaworld-10"),
+        policy_schedule=SCHEDULE,
+        tokenizer_schedule=SCHEDULE,
+    )
+    train_rival(small, "mlp", data, tmp_path / "mlp")
+    told = ("--policy", "mlp", "--checkpoint", tmp_path / "mlp", "--episodes", 1)
+    made = rows("metaworld-10", *told)
+    assert [row["task"] for row in made[:-1]] == ["metaworld/reach", "metaworld/window-open"]
+    assert (made[-1]["task"], made[-1]["episodes"]) == ("metaworld-10", 2)
+    assert made[-1]["plans"] == sum(row["plans"] for row in made[:-1])
+    stray = oat_edge("eval", "metaworld/hammer", *told)
+    assert "is for task 'metaworld-10', not 'metaworld/hammer'" in str(stray.exception)
+
+
+def test_a_checkpoint_of_another_kind_or_task_is_refused(tmp_path: Path) -> None:
     data = write_demonstrations(tmp_path)
     train_rival(recipe(), "mlp", data, tmp_path / "mlp")
     other = oat_edge("eval", "viperx-lift", "--policy", "bin", "--checkpoint", tmp_path / "mlp")

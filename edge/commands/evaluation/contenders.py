@@ -12,6 +12,7 @@ from typing import Any
 from edge import bundle as bundles
 from edge.commands.bundles import find_bundle
 from edge.commands.evaluation.bundle_agent import load_bundle_agent
+from edge.commands.evaluation.several_tasks import trained_as
 from edge.commands.offline import choose_precision
 from edge.errors import BundleError, RunError, UsageError
 from models.evaluation import Setup
@@ -50,7 +51,7 @@ def find_contender(task: str, policy: str, source: Source) -> Contender:
 
 
 def _from_bundle(task: str, source: Source) -> Contender:
-    path = find_bundle(source.bundle or task)
+    path = find_bundle(source.bundle or trained_as(task)[-1])
     loaded = bundles.load(path)
     _check_task(task, loaded.manifest.task, path)
     precision = choose_precision(loaded, source.precision)
@@ -96,9 +97,10 @@ def _load_rival(path: Path, policy: str) -> tuple[Any, dict[str, Any]]:
 
 
 def _shipped(task: str, policy: str) -> Path:
-    path = Path(str(resources.files("models"))) / "checkpoints" / f"{task}-{policy}"
+    name = trained_as(task)[-1]
+    path = Path(str(resources.files("models"))) / "checkpoints" / f"{name}-{policy}"
     if not path.is_dir():
-        train = f"oat-edge train {task} --policy {policy} --out DIR"
+        train = f"oat-edge train {name} --policy {policy} --out DIR"
         raise RunError(f"eval: no {policy!r} ships for {task}; {train!r}, then --checkpoint DIR")
     return path
 
@@ -113,5 +115,5 @@ def _digest(path: Path) -> str:
 
 
 def _check_task(task: str, own: str, path: Path) -> None:
-    if own != task:
+    if own not in trained_as(task):
         raise BundleError(f"{path} is for task {own!r}, not {task!r}")
