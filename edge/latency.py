@@ -98,8 +98,9 @@ class Profile:
 class LatencyModel:
     """A profile and its online correction.
 
-    ``factor`` is how much slower than the profile the device is. It rises fast and falls slowly
-    over the plans; a slowness that sets in within a plan counts in that plan already. How far a
+    ``factor`` is how much slower than the profile the device must be taken to be. It rises fast and
+    falls slowly over the plans, and so lies above their mean, which is what counts where nothing is
+    at risk; a slowness that sets in within a plan counts in that plan already. How far a
     decode exceeded it of late widens what must be reckoned with: profiles are measured in peace.
     What prefill
     took does not enter into later plans: it pays for caches that other work has emptied.
@@ -108,6 +109,7 @@ class LatencyModel:
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
         self.factor = 1.0
+        self._mean = 1.0
         self._surprise = 1.0
 
     def finish_ns(self, tokens: int, last_stage_ns: int) -> int:
@@ -136,7 +138,7 @@ class LatencyModel:
 
     def _factor_now(self, tokens: int, last_stage_ns: int) -> float:
         seen = self._seen(tokens, last_stage_ns)
-        return seen if seen > _SUDDEN * self.factor else self.factor
+        return seen if seen > _SUDDEN * self._mean else self._mean
 
     def _seen(self, tokens: int, last_stage_ns: int) -> float:
         usual_ns = self.profile.token_ns[tokens - 1] if tokens > 1 else self.profile.prefill_ns
@@ -145,6 +147,7 @@ class LatencyModel:
     def rescale(self, ratio: float) -> None:
         """The clocks have changed: everything takes ``ratio`` times as long from now on."""
         self.factor = min(max(self.factor * ratio, _LEAST), _MOST)
+        self._mean = min(max(self._mean * ratio, _LEAST), _MOST)
 
     def observe(self, token_ns: Int64Array, decode_ns: int) -> None:
         """Learn from a finished plan: durations of its tokens, shape (tokens,), and its decode."""
@@ -154,3 +157,4 @@ class LatencyModel:
         excess = min(decode_ns / (self.profile.decode_ns * self.factor), _WORST_SURPRISE)
         self._surprise = max(excess, self._surprise + _FORGET * (excess - self._surprise))
         self.factor += (_RISE if ratio > self.factor else _FALL) * (ratio - self.factor)
+        self._mean += _FALL * (ratio - self._mean)
