@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from models import checkpoint as checkpoints
+from models import distributed
 from models.checkpoint import Checkpoint
 from models.dataset import Windows, load_windows, split_by_episode
 from models.objectives import NextToken, Reconstruction, reconstruction_error_rad, spread
@@ -62,7 +63,9 @@ def train_recipe(
     result = Checkpoint(
         tokenizer, policy, facts, {key: observations[key] for key in recipe.features}
     )
-    checkpoints.save(out, result)
+    if distributed.leads():
+        checkpoints.save(out, result)
+    distributed.wait()
     return checkpoints.load(out)
 
 
@@ -108,9 +111,10 @@ def _first_policy(recipe: Recipe, training: Windows, start: Checkpoint | None) -
 def prepare_state(out: Path, resume: bool) -> Path:
     """The folder of a training's state beside ``out``; without ``resume``, stages start anew."""
     state = out.with_name(f"{out.name}.training")
-    if not resume:
+    if not resume and distributed.leads():
         for name in ("tokenizer", "policy"):
             (state / f"{name}.pt").unlink(missing_ok=True)
+    distributed.wait()
     return state
 
 

@@ -17,6 +17,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from models import distributed
+
 VALIDATIONS = 28
 """How often a training that was given another length is validated."""
 
@@ -79,6 +81,8 @@ class Trainer:
         """Trains to the end or to the early stop; resumes from ``state_file`` if it exists."""
         if state_file is not None and state_file.exists():
             self.load(state_file)
+        else:
+            distributed.own_random_numbers()
         while not self.finished:
             loss = self._advance()
             if self.step % self.schedule.validate_every == 0 or self.step == self.schedule.steps:
@@ -98,14 +102,17 @@ class Trainer:
         return self.step >= self.schedule.steps or impatient
 
     def save(self, path: Path) -> None:
-        """Writes all that a resumed run needs to continue to the bit."""
+        """Writes all that a resumed run needs to continue to the bit, with as many processes."""
+        random = distributed.random_states()
+        if not distributed.leads():
+            return
         state = {
             "schedule": asdict(self.schedule),
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
             "best": self.best,
             "optimizer": self.optimizer.state_dict(),
-            "random": torch.get_rng_state(),
+            "random": random,
             "counters": {"step": self.step, "best_step": self.best_step},
             "best_validation": self.best_validation,
         }
@@ -133,7 +140,7 @@ class Trainer:
         self.ema.load_state_dict(state["ema"])
         self.best = state["best"]
         self.optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["random"])
+        distributed.restore_random(state["random"])
         self.step, self.best_step = state["counters"]["step"], state["counters"]["best_step"]
         self.best_validation = state["best_validation"]
 
@@ -146,9 +153,10 @@ class Trainer:
             group["lr"] = learning_rate(self.schedule, self.step)
         self.model.train()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.schedule.bfloat16):
-            loss = self.objective.loss(self.model, self.schedule.batch_size)
+            loss = self.objective.loss(self.model, distributed.share(self.schedule.batch_size))
         self.optimizer.zero_grad()
         loss.backward()
+        distributed.average_gradients(self.model)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.schedule.clip_norm)
         self.optimizer.step()
         self.step += 1
@@ -163,7 +171,7 @@ class Trainer:
 
     @torch.no_grad()
     def _validate(self) -> None:
-        loss = self.objective.validate(self.ema)
+        loss = distributed.agreed(self.objective.validate(self.ema))
         if loss < self.best_validation:
             self.best_validation, self.best_step = loss, self.step
             self.best = copy.deepcopy(self.ema.state_dict())

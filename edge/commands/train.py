@@ -59,16 +59,17 @@ def train(
     """Train a tokenizer and a policy from scratch; the defaults reproduce the shipped weights.
 
     A rival (--policy) is trained on the same data and with the same compute as oat, counted as
-    floating-point operations of the training steps.
+    floating-point operations of the training steps. Under torchrun, all its processes train one
+    model together.
     """
     from dataclasses import replace
 
     from rich.console import Console
 
-    console = Console()
     try:
         import torch
 
+        from models import distributed
         from models.data.errors import DataError
         from models.recipes import scaled, shortened, with_nested_dropout
         from models.rivals import RIVALS
@@ -76,6 +77,8 @@ def train(
     except ImportError as error:
         raise RunError(f"train: {error.name} is missing; install oat-edge[train]") from error
     torch.set_num_threads(threads)
+    distributed.start()
+    console = Console(quiet=not distributed.leads())
     if policy not in ("oat", *RIVALS):
         raise typer.BadParameter(f"--policy is {policy!r}, allowed are oat, {', '.join(RIVALS)}")
     if policy != "oat" and (tokenizer_steps or policy_steps):
@@ -100,8 +103,9 @@ def train(
     try:
         if data is None:
             data = out.with_name(f"{out.name}.training") / "demonstrations.npz"
-            if not (resume and data.exists()):
+            if distributed.leads() and not (resume and data.exists()):
                 _demonstrate(chosen.task, chosen.demonstrations, chosen.seed, data, console)
+            distributed.wait()
         training = _train(chosen, policy, compute, data, out, start, resume, console)
     except MissingError as error:
         raise UsageError(f"train: {error}") from error

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from models import distributed
 from models.compute import TERA, step_operations
 from models.dataset import Windows
 from models.objectives import (
@@ -156,7 +157,9 @@ def train_rival(
         errors = reconstruction_error_rad(tokenizer, shop.validation)
         training["reconstruction_rms_rad"] = rounded(errors)
     rival = Rival(kind, network, tokenizer, recipe_facts(recipe) | {"training": training})
-    checkpoints.save(out, rival)
+    if distributed.leads():
+        checkpoints.save(out, rival)
+    distributed.wait()
     return checkpoints.load(out)
 
 
