@@ -10,12 +10,13 @@ from functools import partial
 from edge.bundle import Manifest
 from edge.engines import Engine, build_engine, resolve
 from edge.engines.coarse_table import with_coarse_table
+from edge.engines.whole_chunk import WholeChunk, outlasts_the_head
 from edge.latency import LatencyModel, Profile
 from edge.planner import Planner
 from edge.process import busy, is_orphaned, make_real_time, ready
 from edge.profiles import ProfileKey, StoredProfile, find_profile
 from edge.profiling import measure
-from edge.rates import NS_PER_MS
+from edge.rates import NS_PER_MS, NS_PER_US
 from edge.records import Channels
 from edge.session import Bell, Session
 from edge.signature import load_admitted
@@ -33,10 +34,12 @@ def run(session: Session) -> None:
     loaded = load_admitted(session.bundle, session.robot.bundle_policy)
     name = resolve(loaded, settings.engine, settings.precision)
     engine = build_engine(loaded, name, settings.precision, partial(busy, session, "planner"))
-    engine = with_coarse_table(engine, loaded.manifest)
+    whole = outlasts_the_head(settings.budget_us * NS_PER_US, loaded.manifest)
+    engine = WholeChunk(engine) if whole else with_coarse_table(engine, loaded.manifest)
     make_real_time(session, "planner", settings)
     channels = Channels.open(session, loaded.manifest)
-    stored = find_profile(ProfileKey.here(loaded.digest, name, settings.precision))
+    key = ProfileKey.here(loaded.digest, name, settings.precision)
+    stored = None if whole else find_profile(key)  # it is one of heads
     watch = watch_throttling(stored.clocks if stored is not None else None)
     model = LatencyModel(_profile(stored, loaded.manifest, engine, settings.miss_target))
     planner = Planner(engine, loaded.manifest, channels, model, session.max_prefix)

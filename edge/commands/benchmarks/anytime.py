@@ -24,6 +24,7 @@ from edge.commands.benchmarks.device import device_facts
 from edge.commands.benchmarks.simulated_episode import PLANNERS, Device, Outcome, run_episode
 from edge.commands.benchmarks.simulated_planner import DeviceClock, profile_device, work_clock
 from edge.engines import build_engine
+from edge.engines.whole_chunk import WholeChunk, outlasts_the_head
 from edge.errors import BundleError, UsageError
 from edge.fit import check_fit
 from edge.rates import NS_PER_US
@@ -58,7 +59,7 @@ def bench_anytime(
 ) -> dict[str, Any]:
     """The report as JSON values. Raises OatEdgeError; see the command for the arguments."""
     _check(policies, budgets_us)
-    device = _device(setup)
+    device = _device(setup, _is_whole(setup, min(budgets_us)))
     points = [(policy, budget) for budget in budgets_us for policy in policies]
     outcomes = _run_all(setup, _jobs(points, episodes), workers)
     profile, tokens = device.profile, device.loaded.manifest.tokenizer.tokens
@@ -122,7 +123,8 @@ def _run_all(setup: Setup, jobs: list[Job], workers: int) -> list[Outcome]:
 
 def _run_job(setup: Setup, job: Job) -> Outcome:
     robot = _with_budget(load_robot(setup.robot), job.budget_us)
-    return run_episode(robot, _device(setup), get_task(setup.task), job.policy, job.seed)
+    device = _device(setup, _is_whole(setup, job.budget_us))
+    return run_episode(robot, device, get_task(setup.task), job.policy, job.seed)
 
 
 def _with_budget(robot: Robot, budget_us: int) -> Robot:
@@ -130,13 +132,21 @@ def _with_budget(robot: Robot, budget_us: int) -> Robot:
     return robot.model_copy(update={"planner": planner})
 
 
-@lru_cache(maxsize=1)
-def _device(setup: Setup) -> Device:
+def _is_whole(setup: Setup, budget_us: int) -> bool:
+    """Whether plans decode whole chunks at once, as the planner does where heads are too short."""
+    manifest, _ = bundles.read_manifest(setup.bundle)
+    return outlasts_the_head(budget_us * NS_PER_US, manifest)
+
+
+@lru_cache(maxsize=2)
+def _device(setup: Setup, whole: bool) -> Device:
     """This process's engine, and its profile as this process measures it."""
     settings = load_robot(setup.robot).planner
     loaded = bundles.load(setup.bundle)
     engine = build_engine(loaded, settings.engine, settings.precision)
     clock = DeviceClock(work_clock(engine), setup.slowdown)
+    if whole:
+        engine = WholeChunk(engine)
     samples = profile_device(engine, loaded.manifest, clock)
     return Device(loaded, engine, clock, samples.profile(settings.miss_target))
 
