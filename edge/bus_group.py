@@ -14,15 +14,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from edge.bus_lane import BusLane
-from edge.rates import NS_PER_MS, NS_PER_S
+from edge.rates import ENGAGE_NS, NS_PER_MS, NS_PER_S, SWITCH_S
 from edge.reading import Reading
 from edge.shared_memory import Record
 from firmware_bridge.errors import BridgeError, BusTimeout, DeviceError
 from firmware_bridge.messages import JointState, SafeSetpoint
 
 WRITE_NS = 1 * NS_PER_MS  # a tick waits so long for setpoints to be handed to the ports
-ENABLE_NS = 3 * NS_PER_S
-SWITCH_S = 1e-4  # a thread that computes lets another one on after so long
 
 
 class PartLostError(DeviceError):
@@ -39,6 +37,7 @@ class BusGroup:
     def __init__(self, lanes: Sequence[BusLane], joints: int) -> None:
         self._lanes = list(lanes)
         self._joints = joints
+        self._engaging: list[BusLane] = []
 
     def open(self) -> None:
         """Open every bus; none stays open where one fails. See ``JointBus.open``."""
@@ -96,21 +95,51 @@ class BusGroup:
         lost = [lane for lane in self._lanes if lane.refused]
         if lost:
             faults = "; ".join(lane.take_refusal() for lane in lost)
-            held = any(lane.engaged for lane in self._lanes)
-            raise PartLostError(faults) if held else DeviceError(faults)
+            raise PartLostError(faults) if self.holds_any else DeviceError(faults)
 
     def enable(self) -> None:
-        """Engage every bus; see ``JointBus.enable``.
+        """Engage every bus that is not, and wait for it; see ``JointBus.enable``."""
+        deadline_ns = time.monotonic_ns() + ENGAGE_NS
+        self.begin_engaging()
+        while not self.engaging_done():
+            if time.monotonic_ns() > deadline_ns:
+                raise BusTimeout(f"buses not enabled in {ENGAGE_NS // NS_PER_S} s")
+            time.sleep(SWITCH_S)
+        self.confirm_engaged()
+
+    @property
+    def holds_any(self) -> bool:
+        """Whether any bus gets setpoints."""
+        return any(lane.engaged for lane in self._lanes)
+
+    def begin_engaging(self) -> None:
+        """See ``Engageable``. Those that obey are left alone and go on getting their setpoints.
 
         Wheels before arms: they stand, and an arm's own watchdog waits for what comes next.
         """
-        for lane in sorted(self._lanes, key=lambda lane: not lane.turns):
-            lane.enable(ENABLE_NS)
+        lost = [lane for lane in self._lanes if not lane.engaged]
+        self._engaging = sorted(lost, key=lambda lane: not lane.turns)
+        for lane in self._engaging:
+            lane.ask_to_enable()
+
+    def engaging_done(self) -> bool:
+        """See ``Engageable``; one bus after the other, each in its own thread."""
+        return all(lane.look_at_enabling() for lane in self._engaging)
+
+    def confirm_engaged(self) -> None:
+        """See ``Engageable``; a bus that has failed since it was enabled stays out."""
+        for lane in self._engaging:
+            lane.engaged = lane.enabled
+        self._engaging = []
+
+    def abandon_engaging(self) -> None:
+        """See ``Engageable``."""
+        self._engaging = []
 
     def disable(self) -> None:
         """Torque off on every bus."""
         for lane in self._lanes:
-            lane.finished(time.monotonic_ns() + ENABLE_NS)
+            lane.finished(time.monotonic_ns() + ENGAGE_NS)
             lane.engaged = False
             lane.bus.disable()
 

@@ -31,6 +31,7 @@ class BusLane:
     velocities; ``budget_ns`` is how long a tick waits for a reading. ``state`` is the last good
     reading, ``missed`` whether the last tick got none. ``engaged``: its joints obey setpoints; not
     so once a device has stopped or the port is gone, and ``refused`` until somebody took notice.
+    Enabling makes them ``enabled``; it is for the group to say when they are engaged.
     """
 
     def __init__(
@@ -50,10 +51,13 @@ class BusLane:
         self.fault = ""
         self.missed = True
         self.engaged = False
+        self.enabled = False
         self.refused = False
         self.read_ns = 0
         self.write_ns = 0
         self._fresh = False
+        self._enable_begun = False
+        self._enable_fault = ""
         self._port_gone = False
         self._reopen_ns = 0
         self._busy = False
@@ -73,15 +77,29 @@ class BusLane:
             part = setpoint.part(self.joints)
             self._begin(lambda: self._write(part))
 
-    def enable(self, timeout_ns: int) -> None:
-        """Engage its joints where they are. Raises BusTimeout, or DeviceError with the reason."""
-        deadline_ns = time.monotonic_ns() + timeout_ns
-        if self.finished(deadline_ns):
+    def ask_to_enable(self) -> None:
+        """Have its joints enabled anew when ``look_at_enabling`` finds it idle."""
+        self._enable_begun = False
+
+    def look_at_enabling(self) -> bool:
+        """Whether its joints are enabled; begins it where it is idle. Never waits.
+
+        Raises DeviceError with the reason where it failed.
+        """
+        if not self.finished(0):
+            return False
+        if not self._enable_begun:
+            self._enable_begun, self.enabled = True, False
             self._begin(self._enable)
-        if not self.finished(deadline_ns):
-            raise BusTimeout(f"bus {self.name}: not enabled in {timeout_ns // NS_PER_S} s")
-        if not self.engaged:
-            raise DeviceError(self.fault)
+            return False
+        if not self.enabled:
+            raise DeviceError(self._enable_fault)
+        return True
+
+    @property
+    def is_enabling(self) -> bool:
+        """Whether its thread is at it now."""
+        return self._busy and self._work == self._enable
 
     def finished(self, deadline_ns: int) -> bool:
         """Wait for the end of its work, at most so long; whether it has come."""
@@ -93,6 +111,9 @@ class BusLane:
 
     def end_read(self, began_ns: int) -> str:
         """Wait for the reading until its budget is over; what is wrong with it, or nothing."""
+        if self.is_enabling and not self.finished(0):
+            self.missed = True
+            return f"bus {self.name}: its joints are being enabled"
         in_time = self.finished(began_ns + self.budget_ns)
         self.missed = not (in_time and self._fresh)
         if in_time:
@@ -146,8 +167,8 @@ class BusLane:
         self.fault, self._fresh = f"bus {self.name}: {fault}", False
 
     def _release(self) -> None:
-        self.refused = self.refused or self.engaged
-        self.engaged = False
+        self.refused = self.refused or self.engaged or self.enabled
+        self.engaged = self.enabled = False
 
     def _read(self) -> None:
         began_ns = time.monotonic_ns()
@@ -175,5 +196,9 @@ class BusLane:
             self.write_ns = time.monotonic_ns() - began_ns
 
     def _enable(self) -> None:
-        self.bus.enable()
-        self.engaged, self.refused = True, False
+        try:
+            self.bus.enable()
+        except Exception as error:  # told to who asked; the top of the thread does the rest
+            self._enable_fault = f"bus {self.name}: {error}"
+            raise
+        self.enabled, self.refused = True, False

@@ -21,7 +21,7 @@ BUDGET_SHARE = 0.6  # of the tick, for reading one bus among several, where none
 _NAMES = {"gear_ratios": "gears", "shadow_ids": "shadows", "takes_velocity": "velocities"}
 
 
-def build_bus(robot: Robot) -> JointBus | BusGroup:
+def build_bus(robot: Robot) -> ReturningBus | BusGroup:
     """The robot's bus, or its several as one, not opened yet. Raises ConfigError."""
     if len(robot.buses) == 1:
         return ReturningBus(build_only_bus(robot))

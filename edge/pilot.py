@@ -17,6 +17,7 @@ from edge import ladder
 from edge.bundle import Manifest
 from edge.chunks import Follower, Ramp
 from edge.drive import DriveReference
+from edge.engaging import Engageable, Engagement
 from edge.ladder import Mode, Rung, Situation
 from edge.operator import Operator
 from edge.rates import NS_PER_MS
@@ -27,14 +28,15 @@ from edge.safety import Limits, SafetyFilter, Stop
 from edge.sensing import Sensing, planned_joints
 from edge.shared_memory import Record
 from edge.turning import TurningWatch
-from firmware_bridge.errors import BusTimeout, DeviceError
+from firmware_bridge.errors import BridgeError
 from firmware_bridge.messages import Float64Array, SafeSetpoint
 
 HOME_TOLERANCE_RAD = 1e-3
+MOVING = (Mode.HOME, Mode.POLICY, Mode.DRIVE)
 
 
 class Pilot:
-    """Decides every tick. ``enable`` puts torque on the joints where they are."""
+    """Decides every tick. ``joints`` are engaged where they are, while ticks go on."""
 
     def __init__(
         self,
@@ -43,14 +45,14 @@ class Pilot:
         operator: Operator,
         sensing: Sensing,
         requests: PlanRequests,
-        enable: Callable[[], None],
+        joints: Engageable,
         drive: DriveReference | None = None,
     ) -> None:
         """``drive`` is needed by robots with joints that take velocities."""
         self._operator = operator
         self._sensing = sensing
         self._requests = requests
-        self._enable = enable
+        self._engagement = Engagement(joints)
         self._filter = SafetyFilter(
             tuple(joint.name for joint in robot.joints),
             Limits.of(robot),
@@ -87,16 +89,21 @@ class Pilot:
             self._drive.listen()
         self._may_plan = False
         stop = self._sensing.update(reading, self._filter.position_rad, now_ns)
-        if stop is None and self._obey(reading, now_ns):
-            return None  # torque is on and the goal is where the joints are: no setpoint yet
+        if self._engagement.pending:
+            if self._await_engagement(reading, stop, now_ns):
+                return None  # torque is on and the goal is where the joints are: no setpoint yet
+        elif stop is None:
+            self._obey(reading, now_ns)
         self._heed_refusal(reading)
-        if self._disarmed and stop is not None:
+        if self._disarmed and stop is not None and not self._engagement.pending:
             self._arms = self._operator.arms  # what is asked while nothing can be seen counts not
-        stop = self._why_disarmed or stop or self._operator.lease(now_ns)
+        stop = self._why_disarmed or self._why_engaging or stop or self._operator.lease(now_ns)
         stop = stop or self._check_tracking(reading)
         self._take_chunk(now_ns)
         self._change_rung(stop, now_ns)
         self._may_plan = stop is None
+        if self._engagement.pending and not self._engagement.holds_any:
+            return None
         return self._move(now_ns)
 
     def give_notice(self, expected_ns: int) -> None:
@@ -135,6 +142,7 @@ class Pilot:
 
     def latch(self, reason: str) -> None:
         """Joints stopped by themselves: hold the others until a person asks to arm them."""
+        self._engagement.abandon()
         self._latched = Stop(reason)
         self._disarmed = True
         self._arms = self._operator.arms
@@ -146,8 +154,8 @@ class Pilot:
         self.latch(reason)
         self._rung, self._reason = Rung.DISENGAGED, reason
 
-    def _obey(self, reading: Reading, now_ns: int) -> bool:
-        """Take over the operator's mode; True where the joints were engaged for it.
+    def _obey(self, reading: Reading, now_ns: int) -> None:
+        """Take over the operator's mode, or begin to engage the joints for it.
 
         Motion asked for after a stop starts from the measured position, as the first one does, and
         only from a fresh, good reading. Disarmed joints keep still until a person has asked.
@@ -155,12 +163,18 @@ class Pilot:
         mode = self._operator.mode
         armed = self._disarmed and self._operator.arms != self._arms
         if mode is self._mode and not armed:
-            return False
-        moves = mode in (Mode.HOME, Mode.POLICY, Mode.DRIVE)
-        engages = moves and (self._latched is not None or not self._filter.engaged)
-        if engages and not self._engage(reading, armed):
-            return False
-        self._mode = mode
+            return
+        if not (mode in MOVING and (self._latched is not None or not self._filter.engaged)):
+            self._take_mode(now_ns)
+        elif self._may_engage(reading, armed, now_ns):
+            self._attempt(lambda: self._engagement.begin(reading, now_ns))
+
+    def _may_engage(self, reading: Reading, armed: bool, now_ns: int) -> bool:
+        allowed = armed or not self._disarmed
+        return allowed and self.may_end and reading.fresh and self._operator.lease(now_ns) is None
+
+    def _take_mode(self, now_ns: int) -> None:
+        self._mode = mode = self._operator.mode
         if not self._disarmed:
             self._latched = None
         self._ramp = None
@@ -169,20 +183,51 @@ class Pilot:
             self._drive.forget()
         if mode is Mode.POLICY:
             self._requests.announce(now_ns)
-        return engages
 
-    def _engage(self, reading: Reading, armed: bool) -> bool:
-        if not reading.fresh or reading.state is None or (self._disarmed and not armed):
+    def _await_engagement(self, reading: Reading, stop: Stop | None, now_ns: int) -> bool:
+        """Look after joints that are being enabled; True where this tick starts from them.
+
+        Whoever asks for a stop meanwhile, or falls silent, ends it at once.
+        """
+        if self._operator.mode not in MOVING or self._operator.lease(now_ns) is not None:
+            self._give_up()
             return False
+        ready = self._attempt(lambda: self._engagement.look(reading, now_ns))
+        if not ready or stop is not None or reading.state is None:
+            if self._engagement.pending and self._engagement.overdue(now_ns):
+                self._give_up()  # enabled, but blind: begun anew once something can be seen
+            return False
+        if self._filter.engage(reading.state.position_rad) is not None:
+            return False
+        self._engagement.confirm()
+        self._disarmed, self._latched = False, None
+        self._take_mode(now_ns)
+        return True
+
+    def _attempt(self, step: Callable[[], bool | None]) -> bool:
+        """A step of engaging. Where it fails the joints are not ours; at the start nobody's are."""
         try:
-            self._enable()
-        except (BusTimeout, DeviceError) as error:
-            if not self._disarmed:
+            return bool(step())
+        except BridgeError as error:
+            if not self._filter.engaged and not self._disarmed:
                 raise
-            self.release(str(error))
+            if self._engagement.holds_any:
+                self.latch(str(error))
+            else:
+                self.release(str(error))
             return False
-        self._disarmed = self._filter.engage(reading.state.position_rad) is not None
-        return not self._disarmed
+
+    def _give_up(self) -> None:
+        """Joints that were being enabled are not ours; those of other buses go on being held."""
+        if not self._engagement.holds_any:
+            self._filter.disengage()
+            self._rung, self._reason = Rung.DISENGAGED, ladder.NOT_ENGAGED
+        self._engagement.abandon()
+        self._arms = self._operator.arms  # a request to arm them is used up
+
+    @property
+    def _why_engaging(self) -> Stop | None:
+        return Stop("the joints are being engaged") if self._engagement.pending else None
 
     @property
     def _why_disarmed(self) -> Stop | None:

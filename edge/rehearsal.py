@@ -13,6 +13,7 @@ import time
 import numpy as np
 
 from edge.bundle import COMMAND_KEY, Manifest
+from edge.engaging import AtOnce
 from edge.errors import RunError
 from edge.ladder import Mode
 from edge.records import CONTROL, Channels, chunk_dtype
@@ -66,7 +67,8 @@ class Rehearsal:
         self._trackers = open_trackers(session.robot, manifest)
         self._home_rad = np.array([joint.home_rad for joint in session.robot.position_joints])
         stand_rad = np.array([joint.home_rad or 0.0 for joint in session.robot.joints])
-        self._servo = assemble(session, manifest, StillBus(stand_rad), self._trackers)
+        bus = StillBus(stand_rad)
+        self._servo = assemble(session, manifest, bus, AtOnce(bus.enable), self._trackers)
         self._poses = _poses(session.robot, manifest)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._control = np.zeros((), CONTROL)

@@ -1,15 +1,19 @@
-"""A bus whose port may go and come back: the loop goes on meanwhile and never waits for it."""
+"""A bus whose port may go and come back: the loop goes on meanwhile and never waits for it.
+
+Nor does it wait for the joints to be enabled: that too is done by a thread that lives no longer.
+"""
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from itertools import chain, repeat
 from typing import TypeVar
 
-from edge.rates import NS_PER_S, REOPEN_BACKOFF_NS
+from edge.rates import NS_PER_S, REOPEN_BACKOFF_NS, SWITCH_S
 from firmware_bridge.bus import JointBus
-from firmware_bridge.errors import BridgeError, DeviceError, PortError
+from firmware_bridge.errors import BridgeError, BusTimeout, DeviceError, PortError
 from firmware_bridge.messages import JointState, SafeSetpoint
 
 JOIN_TIMEOUT_S = 2.0
@@ -34,6 +38,9 @@ class ReturningBus:
         self._loss = ""
         self._attempted = ""  # what the last attempt to open it came to
         self._must_enable = False
+        self._enabling: threading.Thread | None = None
+        self._enable_fault: BridgeError | None = None
+        self._asked = False  # to be enabled, and not begun yet
         self._reopening: threading.Thread | None = None
         self._is_back = threading.Event()
         self._ended = threading.Event()
@@ -57,6 +64,49 @@ class ReturningBus:
         self._attempt(self._bus.enable)
         self._must_enable = False
 
+    @property
+    def holds_any(self) -> bool:
+        """Whether its joints get setpoints."""
+        return not self._must_enable
+
+    def begin_engaging(self) -> None:
+        """See ``Engageable``; until ``confirm_engaged`` setpoints are refused."""
+        self._loss, self._must_enable, self._asked = "the joints are not engaged", True, True
+
+    def engaging_done(self) -> bool:
+        """See ``Engageable``. Meanwhile every other call raises ``BusTimeout`` at once."""
+        if self._enabling is not None and self._enabling.is_alive():
+            return False
+        if self._asked:
+            self._attempt(self._start_enabling)
+            return False
+        fault, self._enabling = self._enable_fault, None
+        if fault is not None:
+            self._attempt(lambda: _raise(fault))
+        return True
+
+    def confirm_engaged(self) -> None:
+        """See ``Engageable``."""
+        self._must_enable = False
+
+    def abandon_engaging(self) -> None:
+        """See ``Engageable``; what is under way ends by itself, and nothing comes of it."""
+        self._asked = False
+
+    def _start_enabling(self) -> None:
+        self._asked, self._enable_fault = False, None
+        sys.setswitchinterval(SWITCH_S)
+        self._enabling = threading.Thread(target=self._enable, name="enable", daemon=True)
+        self._enabling.start()
+
+    def _enable(self) -> None:
+        try:
+            self._bus.enable()
+        except BridgeError as error:
+            self._enable_fault = error
+        except Exception as error:  # the top of a thread: its death would look like a success
+            self._enable_fault = DeviceError(f"{type(error).__name__}: {error}")
+
     def disable(self) -> None:
         """See ``JointBus.disable``."""
         self._attempt(self._bus.disable)
@@ -64,14 +114,17 @@ class ReturningBus:
     def close(self) -> None:
         """See ``JointBus.close``; ends the attempts to open it."""
         self._ended.set()
-        if self._reopening is not None:
-            self._reopening.join(JOIN_TIMEOUT_S)
+        for thread in (self._reopening, self._enabling):
+            if thread is not None:
+                thread.join(JOIN_TIMEOUT_S)
         self._bus.close()
 
     def _attempt(self, action: Callable[[], Result]) -> Result:
         """Do something with a bus that is there."""
         if self._reopening is not None:
             self._greet()
+        if self._enabling is not None and self._enabling.is_alive():
+            raise BusTimeout("the joints are being enabled")
         try:
             return action()
         except PortError as error:
@@ -106,3 +159,7 @@ class ReturningBus:
             else:
                 self._is_back.set()
                 return
+
+
+def _raise(error: BridgeError) -> None:
+    raise error

@@ -10,6 +10,7 @@ from edge.bundle import COMMAND_KEY, Manifest
 from edge.bus_group import BusGroup
 from edge.buses import build_bus
 from edge.drive import DriveReference
+from edge.engaging import Engageable
 from edge.operator import Operator
 from edge.pilot import Pilot
 from edge.process import make_real_time, ready
@@ -32,7 +33,7 @@ def run(session: Session) -> None:
     trackers: list[TrackerSocket] = []
     try:
         trackers += open_trackers(session.robot, manifest)
-        servo = assemble(session, manifest, bus, trackers)
+        servo = assemble(session, manifest, bus, bus, trackers)
         make_real_time(session, "servo", session.robot.servo)
         ready(session, "servo")
         servo.run()
@@ -55,9 +56,10 @@ def assemble(
     session: Session,
     manifest: Manifest,
     bus: JointBus | BusGroup,
+    joints: Engageable,
     trackers: list[TrackerSocket],
 ) -> Servo:
-    """The servo on an open bus and the session's channels, which must exist."""
+    """The servo on an open bus, whose joints are ``joints``, and the session's channels."""
     robot = session.robot
     channels = Channels.open(session, manifest)
     bell = Bell(session.file("bell"))
@@ -66,5 +68,5 @@ def assemble(
     sensing = Sensing(robot, manifest, reader, trackers)
     requests = PlanRequests(robot, manifest, channels.request, channels.chunk, bell)
     drive = DriveReference(channels.drive)
-    pilot = Pilot(robot, manifest, operator, sensing, requests, bus.enable, drive)
+    pilot = Pilot(robot, manifest, operator, sensing, requests, joints, drive)
     return Servo(robot, bus, sensing, pilot, operator, channels.ticks)

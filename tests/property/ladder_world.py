@@ -24,6 +24,7 @@ from edge.safety import Limits, SafetyFilter
 from edge.sensing import Sensing
 from edge.shared_memory import Record
 from edge.tracker import Sample
+from firmware_bridge.errors import DeviceError
 from firmware_bridge.messages import SafeSetpoint
 from tests.edge_parts import POSE_KEY, TICK_NS, MemoryBus, lost, make_manifest, robot_data
 
@@ -129,6 +130,43 @@ class Planner:
         return due
 
 
+class SlowJoints:
+    """``Engageable`` that needs up to 200 ms, or fails, or never ends; meanwhile joints sag."""
+
+    def __init__(self, random: np.random.Generator, bus: MemoryBus) -> None:
+        self._random, self._bus = random, bus
+        self.holds_any = False
+        self.pending = self.engaged = False
+        self.may_fail = False  # at the very start a failure would end the servo
+        self._left, self._fails = 0, False
+
+    def begin_engaging(self) -> None:
+        assert not self.pending
+        self.pending = True
+        fate = self._random.random() if self.may_fail else 1.0
+        self._left = 10**9 if fate < 0.05 else int(self._random.integers(1, 41))
+        self._fails = fate < 0.2
+
+    def engaging_done(self) -> bool:
+        assert self.pending
+        self._left -= 1
+        if self._left <= 0 and self._fails:
+            raise DeviceError("servo 4 refuses")
+        return self._left <= 0
+
+    def confirm_engaged(self) -> None:
+        assert self.pending and self._left <= 0 and not self._fails
+        self.pending, self.engaged = False, True
+
+    def abandon_engaging(self) -> None:
+        self.pending = False
+
+    def sag(self) -> None:
+        """Joints that nobody holds creep; a stale measured position would be a jump."""
+        if self.pending:
+            self._bus.position_rad += self._random.normal(0.0, 1e-3, 3)
+
+
 class World:
     """One seed's events. ``step`` is one tick; what it did stands in the attributes."""
 
@@ -148,15 +186,17 @@ class World:
         operator = Operator(control, self.now_ns)
         drive: Any = self._drive
         base = DriveReference(drive)
-        enable = self._bus.enable
-        self.pilot = Pilot(self._robot, manifest, operator, sensing, requests, enable, base)
+        self.joints = SlowJoints(self._random, self._bus)
+        joints = self.joints
+        self.pilot = Pilot(self._robot, manifest, operator, sensing, requests, joints, base)
         self._drive_ns = 0
         self._heard_ns = self._word_ns = self.now_ns
         self._until = dict.fromkeys(LONGEST, 0)
         self._mode = Mode.POLICY
         self._arms = 0
         self.observed_ns: dict[int, int] = {}
-        self.enabled = 0
+        self.engaged = False  # by this tick
+        self.pending_ticks = 0
 
     @property
     def filter(self) -> SafetyFilter:
@@ -169,6 +209,16 @@ class World:
     @property
     def chunk(self) -> Chunk | None:
         return self.pilot._follower.chunk
+
+    @property
+    def measured_rad(self) -> np.ndarray:
+        return self._bus.position_rad
+
+    @property
+    def nobody_asks(self) -> bool:
+        """Whether the servo has been told of no motion, or nothing for too long."""
+        asleep = self.now_ns - self._heard_ns > LEASE_NS
+        return asleep or self.pilot._operator.mode in (Mode.IDLE, Mode.SHUTDOWN)
 
     @property
     def must_not_move(self) -> bool:
@@ -185,9 +235,13 @@ class World:
             self._make_trouble()
         self._feed()
         reading = self._read()
+        self.joints.engaged = False
+        self.joints.may_fail = self.filter.engaged or self.pilot._disarmed
         setpoint = self.pilot.decide(reading, self.now_ns)
         self.pilot.ask_for_plan(self.now_ns)
-        self.enabled, self._bus.enabled = self._bus.enabled, 0
+        self.engaged = self.joints.engaged
+        self.pending_ticks = self.pending_ticks + 1 if self.joints.pending else 0
+        self.joints.sag()
         if setpoint is not None and self._now("device refuses"):
             self.pilot.release("the device's watchdog has stopped it")
         elif setpoint is not None and not self._now("joint blocked"):

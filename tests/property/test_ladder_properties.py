@@ -11,7 +11,7 @@ from collections import Counter
 import numpy as np
 
 from edge.ladder import Rung
-from edge.rates import DRIVE_NS
+from edge.rates import DRIVE_NS, ENGAGE_NS
 from tests.edge_parts import TICK_NS
 from tests.property.ladder_world import World
 from tests.property.test_safety_properties import assert_within_limits
@@ -30,6 +30,7 @@ class Watch:
         self._rung = Rung.DISENGAGED
         self._moved_ns = world.now_ns
         self._braking = 0
+        self._measured_rad = world.measured_rad.copy()
         self._paths: list[list[np.ndarray]] = []
         self.steps: Counter[tuple[Rung, Rung]] = Counter()
         limits = world.limits
@@ -43,8 +44,12 @@ class Watch:
         """After each tick of the world."""
         world, before, after = self._world, self._rung, self._world.rung
         stood_since_ns = self._moved_ns
-        if world.enabled:  # engaged at the measured position: a new path, from rest
+        if world.joints.pending:
+            assert not sent and not world.nobody_asks
+            assert world.pending_ticks * TICK_NS <= ENGAGE_NS + 2 * TICK_NS
+        elif world.engaged:  # at the position measured after it: a new path, from rest
             assert not sent
+            assert (world.filter.position_rad == self._measured_rad).all()
             self._paths.append([world.filter.position_rad.copy()])
             self._moved_ns = world.now_ns
         elif world.filter.engaged:
@@ -62,6 +67,7 @@ class Watch:
             assert after in (Rung.DECELERATE, Rung.HOLD, Rung.DISENGAGED)
         self.steps[before, after] += 1
         self._rung = after
+        self._measured_rad = world.measured_rad.copy()
 
     def _follow_path(self) -> None:
         position = self._world.filter.position_rad.copy()

@@ -14,6 +14,7 @@ from edge.records import tick_dtype
 from edge.safety import Limits, SafetyFilter
 from firmware_bridge.errors import BridgeError, BusTimeout, DeviceError, PortError
 from firmware_bridge.messages import JointState, SafeSetpoint
+from tests.contract.emulated_line import eventually
 
 PATIENT_NS = 20_000_000_000  # where the test waits for work that will be done
 SHORT_NS = 1_000_000  # where it waits for work that will not
@@ -254,3 +255,61 @@ def test_a_tick_tells_of_each_bus_what_it_took_and_whether_it_missed(robot: Robo
     robot.group.describe(tick)
     assert tick["bus_missed"].tolist() == [0, 1]
     assert (tick["bus_ns"] > 0).all()
+
+
+def test_a_bus_is_enabled_while_the_others_are_read_and_get_their_setpoints(robot: Robot) -> None:
+    robot.group.read()
+    robot.group.enable()
+    robot.base.faults = [DeviceError("axis 1 left closed loop control")]
+    robot.group.read()
+    with pytest.raises(PartLostError, match="axis 1 left"):
+        robot.group.write_setpoints(robot.setpoint())
+    enable, go_on = robot.base.enable, threading.Event()
+    robot.base.enable = lambda: (go_on.wait(20.0), enable())[1]  # type: ignore[func-returns-value]
+    robot.group.begin_engaging()
+    assert not robot.group.engaging_done() and robot.group.holds_any
+    sent = len(robot.arm.sent)
+    for tick in range(5):  # with a wait for the base's budget each of these would take 20 s
+        robot.arm.position_rad[:] = tick
+        reading = robot.group.read()
+        assert reading.fault == "bus base: its joints are being enabled"
+        assert reading.state is not None and reading.state.position_rad[0] == tick
+        robot.group.write_setpoints(robot.setpoint())
+    robot.group.read()
+    assert len(robot.arm.sent) == sent + 5 and robot.arm.calls.count("enable") == 1
+    go_on.set()
+    assert eventually(robot.group.engaging_done)
+    write_and_settle(robot)
+    assert robot.base.sent == []  # enabled, but nobody has started from where it is
+    robot.group.confirm_engaged()
+    write_and_settle(robot)
+    assert len(robot.base.sent) == 1
+
+
+def test_a_bus_whose_enabling_was_abandoned_gets_no_setpoints(robot: Robot) -> None:
+    robot.group.read()
+    robot.group.begin_engaging()
+    assert eventually(robot.group.engaging_done)
+    robot.group.abandon_engaging()
+    robot.group.confirm_engaged()
+    write_and_settle(robot)
+    assert robot.arm.sent == robot.base.sent == []
+
+
+def test_a_bus_that_cannot_be_enabled_says_why_and_one_that_failed_since_is_lost(
+    robot: Robot,
+) -> None:
+    robot.group.read()
+    enable = robot.arm.enable
+    robot.arm.enable = lambda: (_ for _ in ()).throw(DeviceError("servo 4 refuses"))  # type: ignore[method-assign]
+    robot.group.begin_engaging()
+    with pytest.raises(DeviceError, match="bus arm: servo 4 refuses"):
+        eventually(robot.group.engaging_done)
+    robot.arm.enable = enable  # type: ignore[method-assign]
+    robot.group.begin_engaging()
+    assert eventually(robot.group.engaging_done)
+    robot.base.faults = [DeviceError("axis 0 is gone")]
+    robot.group.read()
+    robot.group.confirm_engaged()
+    with pytest.raises(PartLostError, match="axis 0 is gone"):
+        robot.group.write_setpoints(robot.setpoint())

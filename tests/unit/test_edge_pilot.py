@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge.engaging import AtOnce
 from edge.ladder import Mode, Rung
 from edge.operator import Operator
 from edge.pilot import Pilot
@@ -31,8 +32,8 @@ class Story(Desk):
         super().__init__(folder)
         self._control = Mailbox(folder / "control", CONTROL, create=True)
         operator = Operator(Mailbox(folder / "control", CONTROL), self.now_ns)
-        enable = self.bus.enable
-        self.pilot = Pilot(self.robot, self.manifest, operator, self.sensing, self.requests, enable)
+        joints = AtOnce(self.bus.enable)
+        self.pilot = Pilot(self.robot, self.manifest, operator, self.sensing, self.requests, joints)
         self.audit = LimitAudit(Limits.of(self.robot), TICK_NS / 1e9)
         self.mode = Mode.IDLE
         self.arms = 0

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edge.drive import DriveReference
+from edge.engaging import AtOnce
 from edge.errors import UsageError
 from edge.ladder import Mode, Rung
 from edge.operator import Operator
@@ -92,9 +93,9 @@ class Driven(Desk):
         self._drive = Mailbox(folder / "drive", drive_dtype(1), create=True)
         operator = Operator(Mailbox(folder / "control", CONTROL), self.now_ns)
         drive = DriveReference(Mailbox(folder / "drive", drive_dtype(1)))
-        enable = self.bus.enable
+        joints = AtOnce(self.bus.enable)
         self._sensing = sensing
-        self.pilot = Pilot(robot, self.manifest, operator, sensing, requests, enable, drive)
+        self.pilot = Pilot(robot, self.manifest, operator, sensing, requests, joints, drive)
         self.mode, self.blocked = Mode.DRIVE, False
         self.tick = np.zeros((), tick_dtype(3))
 

@@ -24,6 +24,7 @@ from edge.commands.benchmarks.simulated_planner import (
 )
 from edge.commands.launch import resolve_ports
 from edge.commands.session_directory import session_directory
+from edge.engaging import AtOnce
 from edge.engines import Engine
 from edge.ladder import Mode, Rung
 from edge.latency import LatencyModel, Profile
@@ -156,7 +157,8 @@ class Stage:
         bell = Bell(session.file("bell"), create=True)
         requests = PlanRequests(robot, manifest, servo.request, servo.chunk, bell)
         operator = Operator(servo.control, START_NS)
-        return Pilot(robot, manifest, operator, self._sensing, requests, self._arm.enable)
+        joints = AtOnce(self._arm.enable)
+        return Pilot(robot, manifest, operator, self._sensing, requests, joints)
 
     def _make_planner(self, session: Session, device: Device, policy: str) -> SimulatedPlanner:
         manifest, clock = device.loaded.manifest, device.clock
