@@ -35,20 +35,22 @@ def train_recipe(
     resume: bool = False,
     report: Report | None = None,
     start: Checkpoint | None = None,
+    keep_tokenizer: bool = True,
 ) -> Checkpoint:
     """Trains both models on a demonstrations file and writes the checkpoint to ``out``.
 
     The state of the training is kept in ``out``'s sibling ``NAME.training``; with ``resume`` it
-    is continued, without it started anew. With ``start`` its tokenizer is kept as it is, its policy
-    is what training begins with, and the facts tell of its training too. Raises ValueError for data
-    that does not fit, and for a start of other sizes.
+    is continued, without it started anew. With ``start`` training begins with its weights, the
+    tokenizer is not trained at all if ``keep_tokenizer``, and the facts tell of its training too.
+    Raises ValueError for data that does not fit, and for a start of other sizes.
     """
     state = prepare_state(out, resume)
     training, validation = split_windows(recipe, data)
-    if start is None:
-        tokenizer, first = _new_tokenizer(recipe, training, validation, state, report)
+    tokenizer = _first_tokenizer(recipe, training, start)
+    if start is None or not keep_tokenizer:
+        first = _train_tokenizer(tokenizer, recipe, training, validation, state, report)
     else:
-        tokenizer, first = _tokenizer_of(recipe, start)
+        first = start.facts["training"]["tokenizer"]
     ordered = OrderedTokens(tokenizer)
     policy = _first_policy(recipe, training, start)
     next_token = NextToken(training, validation, ordered, recipe.observation_noise)
@@ -69,28 +71,33 @@ def train_recipe(
     return checkpoints.load(out)
 
 
-def _new_tokenizer(
-    recipe: Recipe, training: Windows, validation: Windows, state: Path, report: Report | None
-) -> tuple[OATTokenizer, dict[str, Any]]:
-    """A trained tokenizer, and the facts of its training."""
+def _first_tokenizer(recipe: Recipe, training: Windows, start: Checkpoint | None) -> OATTokenizer:
+    """What training begins with: random weights, or those of ``start`` with its normaliser."""
     torch.manual_seed(recipe.seed)
-    tokenizer = OATTokenizer(recipe.tokenizer)
-    tokenizer.normalizer.fit(torch.cat([training.action, training.command(training.index)]))
+    if start is None:
+        tokenizer = OATTokenizer(recipe.tokenizer)
+        tokenizer.normalizer.fit(torch.cat([training.action, training.command(training.index)]))
+        return tokenizer
+    given, wanted = start.tokenizer.config, recipe.tokenizer
+    if given != wanted:
+        raise ValueError(f"the tokenizer to start from is {given}, the recipe's is {wanted}")
+    return start.tokenizer
+
+
+def _train_tokenizer(
+    tokenizer: OATTokenizer,
+    recipe: Recipe,
+    training: Windows,
+    validation: Windows,
+    state: Path,
+    report: Report | None,
+) -> dict[str, Any]:
+    """Trains in place; the facts of it."""
     reconstruction = Reconstruction(
         training, validation, recipe.joint_weights, recipe.early_weight, recipe.command_noise
     )
     schedule = recipe.tokenizer_schedule
-    trained = train_stage("tokenizer", tokenizer, reconstruction, schedule, state, report)
-    return tokenizer, stage_facts(trained)
-
-
-def _tokenizer_of(recipe: Recipe, start: Checkpoint) -> tuple[OATTokenizer, dict[str, Any]]:
-    """The tokenizer of a checkpoint, and the facts of its training. Raises ValueError for sizes."""
-    given, wanted = start.tokenizer.config, recipe.tokenizer
-    if given != wanted:
-        raise ValueError(f"the tokenizer to start from is {given}, the recipe's is {wanted}")
-    facts: dict[str, Any] = start.facts["training"]["tokenizer"]
-    return start.tokenizer, facts
+    return stage_facts(train_stage("tokenizer", tokenizer, reconstruction, schedule, state, report))
 
 
 def _first_policy(recipe: Recipe, training: Windows, start: Checkpoint | None) -> OATPolicy:

@@ -51,7 +51,9 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Replaces the recipe's seed.")] = None,
     start: Annotated[
         Path | None,
-        typer.Option(help="Checkpoint whose tokenizer is kept and whose policy is trained on."),
+        typer.Option(
+            help="Checkpoint to train on from; its tokenizer only if --tokenizer-steps is given."
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option(help="Continue an interrupted training.")] = False,
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch; 1 is reproducible.")] = 1,
@@ -83,8 +85,8 @@ def train(
         raise typer.BadParameter(f"--policy is {policy!r}, allowed are oat, {', '.join(RIVALS)}")
     if policy != "oat" and (tokenizer_steps or policy_steps):
         raise typer.BadParameter("a rival's steps follow from --compute, they cannot be given")
-    if start is not None and (policy != "oat" or tokenizer_steps):
-        raise typer.BadParameter("--start is for oat, and leaves its tokenizer as it is")
+    if start is not None and policy != "oat":
+        raise typer.BadParameter(f"--start is for oat, not {policy!r}")
     try:
         named = _named(recipe, data, rate_hz, tokenizer == "conditioned")
         named = with_nested_dropout(named, nested_dropout)
@@ -106,7 +108,9 @@ def train(
             if distributed.leads() and not (resume and data.exists()):
                 _demonstrate(chosen.task, chosen.demonstrations, chosen.seed, data, console)
             distributed.wait()
-        training = _train(chosen, policy, compute, data, out, start, resume, console)
+        training = _train(
+            chosen, policy, compute, data, out, (start, tokenizer_steps is None), resume, console
+        )
     except MissingError as error:
         raise UsageError(f"train: {error}") from error
     except ValueError as error:
@@ -150,11 +154,11 @@ def _train(
     compute: float,
     data: Path,
     out: Path,
-    start: Path | None,
+    start: tuple[Path | None, bool],
     resume: bool,
     console: Console,
 ) -> dict[str, Any]:
-    """What the checkpoint says of its training."""
+    """What the checkpoint says of its training; ``start``: where from, keeping its tokenizer?"""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
@@ -174,8 +178,9 @@ def _train(
             bars.update(rows[stage], completed=progress.step, **fields)
 
         if policy == "oat":
-            first = None if start is None else checkpoint.load(start)
-            result = train_recipe(recipe, data, out, resume, report, first)
+            path, keep = start
+            first = None if path is None else checkpoint.load(path)
+            result = train_recipe(recipe, data, out, resume, report, first, keep)
         else:
             result = train_rival(recipe, policy, data, out, compute, resume, report)
     training: dict[str, Any] = result.facts["training"]

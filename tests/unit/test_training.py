@@ -203,6 +203,27 @@ def test_a_start_keeps_its_tokenizer_and_trains_its_policy_on(tmp_path: Path) ->
     assert facts["policy"]["validation"] < first.facts["training"]["policy"]["validation"]
 
 
+def test_a_start_whose_tokenizer_is_not_kept_begins_with_its_weights(tmp_path: Path) -> None:
+    data = tmp_path / "demonstrations.npz"
+    np.savez(data, **demonstrations())
+    first = train_recipe(recipe(), data, tmp_path / "first")
+    losses: dict[str, list[float]] = {"first": [], "second": []}
+    for name, start in (("first", None), ("second", checkpoints.load(tmp_path / "first"))):
+        train_recipe(
+            recipe(),
+            data,
+            tmp_path / name,
+            report=lambda stage, p, name=name: (
+                losses[name].append(p.loss) if stage == "tokenizer" else None
+            ),
+            start=start,
+            keep_tokenizer=False,
+        )
+    second = checkpoints.load(tmp_path / "second")
+    assert losses["second"][0] < losses["first"][0]
+    assert not all(map(torch.equal, weights(first.tokenizer), weights(second.tokenizer)))
+
+
 def test_a_start_of_other_sizes_is_refused(tmp_path: Path) -> None:
     data = tmp_path / "demonstrations.npz"
     np.savez(data, **demonstrations())
