@@ -308,6 +308,15 @@ def test_a_motor_that_is_silent_again_when_it_is_asked_for_its_torque_is_asked_l
     assert rig.report.latch_reason == LatchReason.MOTOR_LIMP
 
 
+def test_a_motor_that_was_lost_and_comes_back_with_a_fault_is_a_motor_at_fault(rig: Rig) -> None:
+    stream(rig, 5)
+    silence(rig, 2, 600)
+    assert rig.report.latch_reason == LatchReason.MOTOR_LOST
+    rig.servos[1].fail(0x20)
+    rig.run(50_000)
+    assert rig.report.latch_reason == LatchReason.MOTOR_FAULT
+
+
 def test_a_dead_controller_leaves_the_arm_to_the_motors_watchdogs(rig: Rig) -> None:
     stream(rig, 10)
     rig.reboot(entropy=2)

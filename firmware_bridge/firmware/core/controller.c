@@ -37,11 +37,11 @@ static void latch_if_live(struct oat_controller *controller, enum oat_latch reas
 }
 
 /* Also says what became of a motor that had been lost. */
-static void latch_limp(struct oat_controller *controller)
+static void latch_for_motor(struct oat_controller *controller, enum oat_latch reason)
 {
     if (controller->state == OAT_LATCHED && controller->latch == OAT_LATCH_MOTOR_LOST)
-        controller->latch = OAT_LATCH_MOTOR_LIMP;
-    latch_if_live(controller, OAT_LATCH_MOTOR_LIMP);
+        controller->latch = reason;
+    latch_if_live(controller, reason);
 }
 
 static enum oat_reject judge(struct oat_controller *controller, const struct oat_frame *frame,
@@ -111,9 +111,9 @@ static void end_script(struct oat_controller *controller, uint64_t now_us)
 static void end_cycle(struct oat_controller *controller, uint64_t now_us)
 {
     if (controller->motors.has_fault)
-        latch_if_live(controller, OAT_LATCH_MOTOR_FAULT);
+        latch_for_motor(controller, OAT_LATCH_MOTOR_FAULT);
     if (controller->motors.is_limp)
-        latch_limp(controller);
+        latch_for_motor(controller, OAT_LATCH_MOTOR_LIMP);
     if (controller->motors.lost_cycles >= OAT_LOST_CYCLES)
         latch_if_live(controller, OAT_LATCH_MOTOR_LOST);
     oat_controller_report(controller, now_us);
