@@ -82,15 +82,11 @@ def _viperx(name: str, scene: tuple[str, ...], demonstrations: int = 800) -> Rec
 def _placing(name: str, scene: tuple[str, ...]) -> Recipe:
     """A task of the ViperX that ends with the cube let go.
 
-    The wrist's turn weighs five times as much as in lifting, or the first tokens leave out which of
-    the two grasps it is: a cube that is gripped by its edges is lifted, but topples when let go.
     Held-out surprise stays with that of training for as long as this trains: nothing to drop out.
     """
     recipe = _viperx(name, scene, 1200)
     return replace(
         recipe,
-        joint_weights=(2.0, 2.0, 2.0, 1.0, 1.0, 2.0, 1.0),
-        command_noise=0.04,
         policy=replace(recipe.policy, dropout=0.0),
         policy_schedule=replace(recipe.policy_schedule, bfloat16=True),
     )
