@@ -20,6 +20,7 @@ from edge.commands.dry_run_table import print_report
 from edge.commands.launch import plant_records, resolve_ports
 from edge.commands.session_directory import session_directory
 from edge.engines import build_engine
+from edge.engines.whole_chunk import for_budget
 from edge.errors import RunError
 from edge.fit import check_fit
 from edge.profiling import measure
@@ -163,6 +164,7 @@ def _plant(session: Session, emulated: bool) -> Iterator[None]:
 def _plan(robot: Robot, loaded: Bundle) -> PlanCost:
     settings = robot.planner
     engine = build_engine(loaded, settings.engine, settings.precision)
+    engine = for_budget(engine, loaded.manifest, settings.budget_us * NS_PER_US)
     configure(settings)
     began_ns = time.monotonic_ns()
     measure(engine, loaded.manifest, TRIAL_PLANS)

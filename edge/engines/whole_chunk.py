@@ -45,6 +45,11 @@ class WholeChunk:
         return self.decode(prefix)
 
 
+def for_budget(engine: Engine, manifest: Manifest, budget_ns: int) -> Engine:
+    """The engine as a planner of this budget uses it."""
+    return WholeChunk(engine) if outlasts_the_head(budget_ns, manifest) else engine
+
+
 def outlasts_the_head(budget_ns: int, manifest: Manifest) -> bool:
     """Whether half of a chunk's head is over when a plan of this budget is out.
 

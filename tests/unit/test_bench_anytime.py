@@ -16,7 +16,7 @@ from edge.commands.benchmarks.simulated_planner import DelayedMailbox, DeviceClo
 from edge.commands.bundles import find_bundle
 from edge.commands.main import app
 from edge.engines import Engine, Float32Array, build_engine
-from edge.engines.whole_chunk import WholeChunk, outlasts_the_head
+from edge.engines.whole_chunk import for_budget
 from edge.errors import BundleError, UsageError
 from edge.latency import Profile
 from edge.records import CONTROL
@@ -73,8 +73,8 @@ def episode(shipped: Bundle, policy: str, budget_us: int, slowdown: float = 1.0)
         decode_ns=round(DECODE_NS * slowdown),
         finish_ns=tuple(round(finish * slowdown) for finish in SLOW.finish_ns),
     )
-    whole = outlasts_the_head(budget_us * 1000, shipped.manifest)
-    device = Device(shipped, WholeChunk(engine) if whole else engine, clock, profile)
+    planning = for_budget(engine, shipped.manifest, budget_us * 1000)
+    device = Device(shipped, planning, clock, profile)
     return run_episode(robot, device, get_task("viperx-lift"), policy, seed=0)
 
 
