@@ -38,7 +38,7 @@ lint: .venv/.dev-installed
 
 .venv-robosuite/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-robosuite
-	.venv-robosuite/bin/pip install --quiet --editable '.[data,robosuite,train]' pytest
+	.venv-robosuite/bin/pip install --quiet --editable '.[data,robosuite,train]' hypothesis pytest
 	touch $@
 
 clean:

@@ -146,8 +146,9 @@ def test_train_writes_a_checkpoint_that_eval_runs(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     from edge.commands.main import app
 
-    out = str(tmp_path / "lift")
-    steps = ["--tokenizer-steps", "2", "--policy-steps", "2", "--demonstrations", "2"]
+    out, data = str(tmp_path / "lift"), tmp_path / "demonstrations.npz"
+    LIFT.generate(2, seed=0).save(data)
+    steps = ["--tokenizer-steps", "1", "--policy-steps", "1", "--data", str(data)]
     trained = CliRunner().invoke(app, ["train", "robosuite/Lift", *steps, "--out", out])
     assert trained.exit_code == 0, trained.output
     run = ["eval", "robosuite/Lift", "--checkpoint", out, "--k", "2", "--episodes", "1", "--json"]
