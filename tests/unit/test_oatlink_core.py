@@ -308,6 +308,22 @@ def test_a_motor_that_is_silent_again_when_it_is_asked_for_its_torque_is_asked_l
     assert rig.report.latch_reason == LatchReason.MOTOR_LIMP
 
 
+@pytest.mark.parametrize("why", ["fault", "reboot"])
+def test_a_motor_at_fault_or_limp_stays_named_when_others_fall_silent(rig: Rig, why: str) -> None:
+    stream(rig, 5)
+    if why == "fault":
+        rig.servos[1].fail(0x20)
+    else:
+        silence(rig, 2, 150)
+        rig.servos[1].reboot()
+    stream(rig, 5, speed=0.1)
+    assert rig.state == State.LATCHED
+    rig.motors.absent.add(1)
+    rig.run(50_000)
+    rig.hello()
+    assert rig.welcome is not None and rig.welcome.suspect == 2
+
+
 def test_a_motor_that_was_lost_and_comes_back_with_a_fault_is_a_motor_at_fault(rig: Rig) -> None:
     stream(rig, 5)
     silence(rig, 2, 600)

@@ -48,7 +48,7 @@ void oat_torque_accept(struct oat_motors *motors, const struct oat_servo_status 
         if (motors->settings->joint[i].motor_id != status->id)
             continue;
         motors->answered |= 1u << i;
-        if (status->data[0] == 0) {
+        if (status->data[0] == 0 && !motors->is_limp && !motors->has_fault) {
             motors->is_limp = true;
             motors->suspect = status->id;
         }

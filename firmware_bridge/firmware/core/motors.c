@@ -90,7 +90,7 @@ static void take_state(struct oat_motors *motors, uint8_t id, uint8_t error, con
             .position = (int32_t)oat_get_u32(data + 6),
         };
         motors->answered |= 1u << i;
-        if (error & OAT_SERVO_ALERT) {
+        if (error & OAT_SERVO_ALERT && !motors->has_fault && !motors->is_limp) {
             motors->has_fault = true;
             motors->suspect = id;
         }
@@ -128,8 +128,11 @@ static bool is_complete(const struct oat_motors *motors)
     return motors->answered == (1u << motors->settings->joints) - 1u;
 }
 
+/* A motor that is known to be at fault or limp keeps its place: the reason to latch is about it. */
 static void name_missing(struct oat_motors *motors)
 {
+    if (motors->has_fault || motors->is_limp)
+        return;
     size_t i = 0;
     while (motors->answered >> i & 1u)
         i++;
