@@ -48,7 +48,15 @@ def checkpoint_agent(checkpoint: Checkpoint) -> TokenAgent:
 
 
 def as_tensors(observation: Observation, features: Mapping[str, int]) -> dict[str, Tensor]:
-    """The named features as a batch of one, (1, n_obs_steps, dim) each."""
-    return {
-        key: torch.from_numpy(np.asarray(observation[key], np.float32))[None] for key in features
-    }
+    """The named features as a batch of one, (1, n_obs_steps, dim) each.
+
+    Raises ValueError naming one that is not observed, or has another size.
+    """
+    batch = {}
+    for key, size in features.items():
+        if key not in observation:
+            raise ValueError(f"no {key!r} is observed; there is {', '.join(sorted(observation))}")
+        if observation[key].shape[-1] != size:
+            raise ValueError(f"{key} has {observation[key].shape[-1]} elements, wanted are {size}")
+        batch[key] = torch.from_numpy(np.asarray(observation[key], np.float32))[None]
+    return batch

@@ -51,7 +51,7 @@ def evaluate(
     """
     from edge.commands.evaluation.contenders import Source, find_contender
     from edge.commands.evaluation.several_tasks import means, rolled_out
-    from edge.errors import UsageError
+    from edge.errors import RunError, UsageError
     from models.ray_map import ClusterError
     from models.tasks import get_task
     from models.tasks.missing import MissingError
@@ -75,6 +75,8 @@ def evaluate(
         rows = _evaluate(runs, episodes, seeds, workers, ray, log)
     except (MissingError, ClusterError) as error:
         raise UsageError(f"eval: {error}") from error
+    except ValueError as error:
+        raise RunError(f"eval: {error}") from error
     if len(tasks) > 1:
         rows += means(rows, task)
     if plot is not None:

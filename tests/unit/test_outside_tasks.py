@@ -149,6 +149,40 @@ def test_robomimics_way_from_recordings_to_rows(tmp_path: Path) -> None:
     assert "has no expert here" in refusal("eval", "robomimic/lift", "--policy", "expert")
 
 
+def test_recordings_of_an_older_robosuite_are_refused_with_the_ones_to_fetch(
+    tmp_path: Path,
+) -> None:
+    robosuite = pytest.importorskip("robosuite")
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "datasets/robomimic/lift/ph/low_dim_v141.hdf5"
+    path.parent.mkdir(parents=True)
+    old = describe(robosuite) | {"env_version": "1.4.1"}
+    old["env_kwargs"]["controller_configs"] = {"type": "OSC_POSE", "control_delta": True}
+    with h5py.File(path, "w") as file:
+        file.create_group("data").attrs["env_args"] = json.dumps(old)
+    message = refusal("eval", "robomimic/lift")
+    assert "low_dim_v141.hdf5: recorded with robosuite 1.4.1, which 1.5" in message
+    assert "download_datasets --tasks lift" in message
+
+
+def test_a_policy_of_other_observations_is_one_line(tmp_path: Path) -> None:
+    robosuite = pytest.importorskip("robosuite")
+    pytest.importorskip("torch")
+    from models import checkpoint as checkpoints
+    from tests.unit.tiny_models import tiny_checkpoint
+
+    write_recordings(tmp_path / "datasets/robomimic/lift/demo.hdf5", robosuite, describe(robosuite))
+    made = tiny_checkpoint()
+    made.facts["task"] = "robomimic/lift"
+    checkpoints.save(tmp_path / "out", made)
+    run = ("--checkpoint", tmp_path / "out", "--k", 1, "--episodes", 1)
+    result = oat_edge("eval", "robomimic/lift", *run)
+    assert getattr(result.exception, "exit_code", None) == 1
+    assert "no 'observation.state' is observed; there is observation.command" in str(
+        result.exception
+    )
+
+
 def describe(robosuite: Any) -> dict[str, Any]:
     """``env_args`` of a Panda that lifts."""
     controller = robosuite.load_composite_controller_config(robot="Panda")
