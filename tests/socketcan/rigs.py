@@ -44,8 +44,8 @@ class VirtualWire:
 class ControllerPair(VirtualWire):
     """Two controllers with drivers and interrupts on one wire.
 
-    QEMU's model of the SJA1000 jams once remote frames overfill its queue, so there is no ODrive
-    here, which is asked by such frames.
+    QEMU's model of the SJA1000 hands out nothing any more after one or two remote frames, so there
+    is no ODrive here, which is asked by such frames. Nor is there CAN FD.
     """
 
     near, far = hardware.NEAR, hardware.FAR
