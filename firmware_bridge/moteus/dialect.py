@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
+from math import isfinite
 
 import numpy as np
 
@@ -37,6 +38,7 @@ _ANSWER = struct.Struct("<2sb2sf2shhh2sb")
 _ANSWER_MARKS = (b"\x21\x00", b"\x2d\x01", b"\x27\x02", b"\x21\x0f")
 _VELOCITY_UNIT, _CURRENT_UNIT = 0.00025, 0.1
 _INT16_NAN = -32768
+_IN_POSITION_MODE = int(Mode.POSITION)  # compares quicker than the member of an enum
 
 
 class MoteusDialect:
@@ -92,9 +94,9 @@ class MoteusDialect:
         )
         if (mark1, mark2, mark3, mark4) != _ANSWER_MARKS:
             return None
-        if self.watched and mode != Mode.POSITION:
+        if self.watched and mode != _IN_POSITION_MODE:
             raise DeviceError(f"servo {self._ids[joint]} {describe_mode(mode, fault)}")
-        if not math.isfinite(turns) or _INT16_NAN in (speed, current):
+        if not isfinite(turns) or speed == _INT16_NAN or current == _INT16_NAN:
             return None
         self._values[joint] = (turns, speed, current)
         self._owes[joint] = False
