@@ -36,7 +36,7 @@ def draw_order(rows: list[dict[str, Any]]) -> Figure:
             _line(axes[1], own, "success", COLOURS[index % len(COLOURS)], label)
             _intervals(axes[1], own, COLOURS[index % len(COLOURS)])
     axes[0].set_title(f"{rows[0]['task']}: reconstruction, RMS")
-    axes[0].set_ylim(bottom=0)
+    axes[0].set_ylim(0, 1.1 * max(row["rms"] for row in rows))
     axes[0].legend()
     if panels == 2:
         axes[1].set_title(f"success, {rows[0]['episodes']} starts a point, 95 %")
