@@ -133,8 +133,8 @@ class Planner:
 class SlowJoints:
     """``Engageable`` that needs up to 200 ms, or fails, or never ends; meanwhile joints sag."""
 
-    def __init__(self, random: np.random.Generator, bus: MemoryBus) -> None:
-        self._random, self._bus = random, bus
+    def __init__(self, random: np.random.Generator, bus: MemoryBus, limits: Limits) -> None:
+        self._random, self._bus, self._limits = random, bus, limits
         self.holds_any = False
         self.pending = self.engaged = False
         self.may_fail = False  # at the very start a failure would end the servo
@@ -162,9 +162,14 @@ class SlowJoints:
         self.pending = False
 
     def sag(self) -> None:
-        """Joints that nobody holds creep; a stale measured position would be a jump."""
+        """Joints that nobody holds creep; a stale measured position would be a jump.
+
+        They stay within their limits: where a joint is found beyond, its path begins there.
+        """
         if self.pending:
-            self._bus.position_rad += self._random.normal(0.0, 1e-3, 3)
+            crept_rad = self._bus.position_rad + self._random.normal(0.0, 1e-3, 3)
+            low, high = self._limits.lower_rad, self._limits.upper_rad
+            self._bus.position_rad[:] = np.clip(crept_rad, low, high)
 
 
 class World:
@@ -186,7 +191,7 @@ class World:
         operator = Operator(control, self.now_ns)
         drive: Any = self._drive
         base = DriveReference(drive)
-        self.joints = SlowJoints(self._random, self._bus)
+        self.joints = SlowJoints(self._random, self._bus, self.limits)
         joints = self.joints
         self.pilot = Pilot(self._robot, manifest, operator, sensing, requests, joints, base)
         self._drive_ns = 0
