@@ -15,9 +15,9 @@ from models.tasks.viperx.lift import JOINT_NAMES as VIPERX_JOINTS
 from models.tokenizer import TokenizerConfig
 from models.training import Schedule, within
 
-_POSE = ("x", "y", "z", "qw", "qx", "qy", "qz")
-_CUBE = tuple(f"cube_{element}" for element in _POSE)
-_LOWER_CUBE = tuple(f"lower_cube_{element}" for element in _POSE)
+POSE = ("x", "y", "z", "qw", "qx", "qy", "qz")
+_CUBE = tuple(f"cube_{element}" for element in POSE)
+_LOWER_CUBE = tuple(f"lower_cube_{element}" for element in POSE)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ RECIPES = {
 
 def metaworld(task: str) -> Recipe:
     """One of MetaWorld's tasks by its whole name; raises ValueError if there is no such one."""
-    objects = tuple(f"object_{n}_{element}" for n in (1, 2) for element in _POSE)
+    objects = tuple(f"object_{n}_{element}" for n in (1, 2) for element in POSE)
     features = {
         "observation.state": Feature(("hand_x", "hand_y", "hand_z", "opening"), "m, share"),
         "observation.environment_state": Feature(
@@ -130,19 +130,32 @@ def metaworld(task: str) -> Recipe:
         ),
         "observation.command": Feature(REFERENCE_NAMES, "m, effort"),
     }
+    name = MetaWorldTask(task).name.replace("/", "-")
+    return of_a_hand(name, task, features, (1.5, 1.5, 1.5, 0.5), RATE_HZ)
+
+
+def of_a_hand(
+    name: str,
+    task: str,
+    features: dict[str, Feature],
+    joint_weights: tuple[float, ...],
+    rate_hz: float,
+) -> Recipe:
+    """A task in which a hand is led, not joints: its actions are what is commanded."""
+    action = features["observation.command"]
     return Recipe(
-        name=MetaWorldTask(task).name.replace("/", "-"),
+        name=name,
         task=task,
         features=features,
-        action=Feature(REFERENCE_NAMES, "m, effort"),
-        tokenizer=TokenizerConfig(action_dim=len(REFERENCE_NAMES)),
+        action=action,
+        tokenizer=TokenizerConfig(action_dim=len(action.names)),
         policy=PolicyConfig(features={key: len(f.names) for key, f in features.items()}),
         tokenizer_schedule=Schedule(steps=5_000, batch_size=64, learning_rate=2e-3),
         policy_schedule=Schedule(
             steps=5_000, batch_size=128, learning_rate=1e-3, weight_decay=0.05
         ),
-        joint_weights=(1.5, 1.5, 1.5, 0.5),
-        rate_hz=float(RATE_HZ),
+        joint_weights=joint_weights,
+        rate_hz=float(rate_hz),
         demonstrations=300,
     )
 

@@ -40,11 +40,11 @@ static inline __attribute__((always_inline)) void levels_tile(
 {
     int_vector acc[TILE][VECTORS];
     for (int r = 0; r < rows; r++) memcpy(acc[r], w, sizeof acc[r]);
-    w += 4 * BLOCK;
-    for (int32_t k = 0; k < depth; k += 4, w += 4 * BLOCK)
+    w += GROUP * BLOCK;
+    for (int32_t k = 0; k < depth; k += GROUP, w += GROUP * BLOCK)
         for (int j = 0; j < VECTORS; j++)
             for (int r = 0; r < rows; r++)
-                acc[r][j] = add_four(acc[r][j], x + r * sx + k, w + 4 * j * WIDTH);
+                acc[r][j] = add_four(acc[r][j], x + r * sx + k, w + GROUP * j * WIDTH);
     for (int r = 0; r < rows; r++)
         for (int j = 0; j < VECTORS; j++) {
             vector sum = __builtin_convertvector(acc[r][j], vector);
@@ -108,7 +108,7 @@ static inline __attribute__((always_inline)) void levels_tile(
 DENSE_OF(dense, float, float, 1, 0, float_tile, y)
 DENSE_OF(dense_half, float, _Float16, 1, 0, half_tile, y)
 DENSE_OF(dense_int8, float, int8_t, 1, 0, int8_tile, y *steps[i])
-DENSE_OF(dense_levels, uint8_t, int8_t, 4, 4, levels_tile, y *steps[i])
+DENSE_OF(dense_levels, uint8_t, int8_t, GROUP, GROUP, levels_tile, y *steps[i])
 
 static inline float dot(const float *a, const float *b, int32_t n)
 {

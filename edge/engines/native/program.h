@@ -9,7 +9,11 @@
 
 #include <stdint.h>
 
-enum { MAX_AXES = 6, BLOCK = 64 /* columns of a packed weight block */ };
+enum {
+    MAX_AXES = 6,
+    BLOCK = 64, /* columns of a packed weight block */
+    GROUP = 4,  /* rows that an integer product takes at once */
+};
 
 enum kind {
     ADD, SUBTRACT, MULTIPLY, DIVIDE, POWER, MINIMUM, MAXIMUM,             /* float, float -> float */

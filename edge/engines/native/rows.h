@@ -20,7 +20,7 @@ static inline float sum_of(const float *x, int32_t n)
     return sum;
 }
 
-/* What is not a number counts only where it comes first. */
+/* What is not a number is never larger than a number; it may hide some behind it. */
 static inline float largest(const float *x, int32_t n)
 {
     float top = x[0];
