@@ -66,6 +66,8 @@ class Mode(IntEnum):
     DRIVE = 4
 
 
+MOVING = (Mode.HOME, Mode.POLICY, Mode.DRIVE)  # those that ask for motion
+
 NOT_ENGAGED = "not engaged"  # the reason where nothing but that keeps the arm from moving
 NO_CHUNK = "no chunk to follow"  # the reason where only the planner is waited for
 NO_DRIVE = "no fresh velocities for the base"  # the reason where only its operator is waited for

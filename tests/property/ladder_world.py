@@ -241,7 +241,7 @@ class World:
         self._feed()
         reading = self._read()
         self.joints.engaged = False
-        self.joints.may_fail = self.filter.engaged or self.pilot._disarmed
+        self.joints.may_fail = self.filter.engaged or self.pilot._custody.disarmed
         setpoint = self.pilot.decide(reading, self.now_ns)
         self.pilot.ask_for_plan(self.now_ns)
         self.engaged = self.joints.engaged

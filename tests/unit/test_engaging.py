@@ -53,7 +53,7 @@ class Slow(Story):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.joints = Joints()
-        self.pilot._engagement = Engagement(self.joints)
+        self.pilot._custody._engagement = Engagement(self.joints)
 
 
 @pytest.fixture
