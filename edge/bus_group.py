@@ -101,11 +101,14 @@ class BusGroup:
         """Engage every bus that is not, and wait for it; see ``JointBus.enable``."""
         deadline_ns = time.monotonic_ns() + ENGAGE_NS
         self.begin_engaging()
-        while not self.engaging_done():
-            if time.monotonic_ns() > deadline_ns:
-                raise BusTimeout(f"buses not enabled in {ENGAGE_NS // NS_PER_S} s")
-            time.sleep(SWITCH_S)
-        self.confirm_engaged()
+        try:
+            while not self.engaging_done():
+                if time.monotonic_ns() > deadline_ns:
+                    raise BusTimeout(f"buses not enabled in {ENGAGE_NS // NS_PER_S} s")
+                time.sleep(SWITCH_S)
+            self.confirm_engaged()
+        finally:
+            self.abandon_engaging()
 
     @property
     def holds_any(self) -> bool:
@@ -134,6 +137,8 @@ class BusGroup:
 
     def abandon_engaging(self) -> None:
         """See ``Engageable``."""
+        for lane in self._engaging:
+            lane.forget_enabling()
         self._engaging = []
 
     def disable(self) -> None:

@@ -57,6 +57,7 @@ class BusLane:
         self.write_ns = 0
         self._fresh = False
         self._enable_begun = False
+        self._enable_comes_next = False
         self._enable_fault = ""
         self._port_gone = False
         self._reopen_ns = 0
@@ -66,8 +67,12 @@ class BusLane:
         self._thread: threading.Thread | None = None
 
     def begin_read(self) -> None:
-        """Have it read, unless it is still busy: then there is nothing fresh in this tick."""
-        if self.finished(0):
+        """Have it read, unless it is still busy: then there is nothing fresh in this tick.
+
+        Nor is there where it is to be enabled next: readings that outlast their ticks would keep
+        that from ever beginning.
+        """
+        if self.finished(0) and not self._enable_comes_next:
             self._fresh = False
             self._begin(self._reopen_and_read if self._port_gone else self._read)
 
@@ -86,15 +91,20 @@ class BusLane:
 
         Raises DeviceError with the reason where it failed.
         """
+        self._enable_comes_next = not self._enable_begun
         if not self.finished(0):
             return False
-        if not self._enable_begun:
-            self._enable_begun, self.enabled = True, False
+        if self._enable_comes_next:
+            self._enable_begun, self._enable_comes_next, self.enabled = True, False, False
             self._begin(self._enable)
             return False
         if not self.enabled:
             raise DeviceError(self._enable_fault)
         return True
+
+    def forget_enabling(self) -> None:
+        """Nobody asks any more; what has begun ends by itself."""
+        self._enable_comes_next = False
 
     @property
     def is_enabling(self) -> bool:
@@ -111,7 +121,7 @@ class BusLane:
 
     def end_read(self, began_ns: int) -> str:
         """Wait for the reading until its budget is over; what is wrong with it, or nothing."""
-        if self.is_enabling and not self.finished(0):
+        if self._enable_comes_next or (self.is_enabling and not self.finished(0)):
             self.missed = True
             return f"bus {self.name}: its joints are being enabled"
         in_time = self.finished(began_ns + self.budget_ns)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edge.engaging import Engageable, Engagement
-from edge.ladder import MOVING
+from edge.ladder import GAVE_UP, MOVING
 from edge.operator import Operator
 from edge.reading import Reading
 from edge.safety import SafetyFilter, Stop
@@ -38,6 +38,7 @@ class Custody:
         self._engagement = Engagement(joints)
         self._turning = turning
         self._latched: Stop | None = None
+        self._gave_up: Stop | None = None
         self._arms = 0
 
     @property
@@ -88,15 +89,20 @@ class Custody:
         if enabled and blind is None and self._start(reading):
             return True
         if self._engagement.pending and self._engagement.overdue(now_ns):
-            self._give_up()  # enabled, but blind: begun anew once something can be seen
+            self._give_up_unseen(reading, blind)
         return False
 
     def why_still(self, reading: Reading, blind: Stop | None, now_ns: int) -> Stop | None:
-        """Once a tick: why nothing may move, or None. ``blind`` is what sensing has against it."""
+        """Once a tick: why nothing may move, or None. ``blind`` is what sensing has against it.
+
+        An attempt to engage that came to nothing is told of in its tick, whatever else there is.
+        """
         self._heed_refusal(reading)
         if self.disarmed and blind is not None and not self.pending:
             self._arms = self._operator.arms  # what is asked while nothing can be seen counts not
-        stop = self._why_disarmed or self._why_engaging or blind or self._operator.lease(now_ns)
+        gave_up, self._gave_up = self._gave_up, None
+        stop = gave_up or self._why_disarmed or self._why_engaging(reading, blind)
+        stop = stop or blind or self._operator.lease(now_ns)
         return stop or self._check_tracking(reading)
 
     def latch(self, stop: Stop) -> None:
@@ -148,8 +154,16 @@ class Custody:
         self._engagement.abandon()
         self._arms = self._operator.arms  # a request to arm them is used up
 
-    @property
-    def _why_engaging(self) -> Stop | None:
+    def _give_up_unseen(self, reading: Reading, blind: Stop | None) -> None:
+        """Enabled for too long without being seen: begun anew once they are, if nobody must ask."""
+        self._give_up()
+        self._gave_up = Stop(f"{GAVE_UP}: {_why_unseen(reading, blind)}")
+        if self.disarmed:
+            self._latched = self._gave_up
+
+    def _why_engaging(self, reading: Reading, blind: Stop | None) -> Stop | None:
+        if self._engagement.enabled:
+            return Stop(f"the joints are enabled, but not seen: {_why_unseen(reading, blind)}")
         return Stop("the joints are being engaged") if self._engagement.pending else None
 
     @property
@@ -170,3 +184,7 @@ class Custody:
                 commanded_rad_s = self._motion.velocity_rad_s
                 self._latched = self._turning.check(commanded_rad_s, state.velocity_rad_s)
         return self._latched
+
+
+def _why_unseen(reading: Reading, blind: Stop | None) -> str:
+    return blind.reason if blind is not None else reading.fault or "no reading since"

@@ -70,6 +70,11 @@ class Engagement:
             raise BusTimeout(f"joints not enabled within {ENGAGE_NS // NS_PER_S} s")
         return False
 
+    @property
+    def enabled(self) -> bool:
+        """Whether joints are enabled and wait for a reading to start from."""
+        return self.pending and self._done_ns is not None
+
     def overdue(self, now_ns: int) -> bool:
         """Whether the attempt has lasted too long."""
         return now_ns > self._deadline_ns

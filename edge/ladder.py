@@ -71,6 +71,7 @@ MOVING = (Mode.HOME, Mode.POLICY, Mode.DRIVE)  # those that ask for motion
 NOT_ENGAGED = "not engaged"  # the reason where nothing but that keeps the arm from moving
 NO_CHUNK = "no chunk to follow"  # the reason where only the planner is waited for
 NO_DRIVE = "no fresh velocities for the base"  # the reason where only its operator is waited for
+GAVE_UP = "gave up engaging"  # begins the reason where enabled joints could not be started from
 
 _D, _H = Rung.DECELERATE, Rung.HOLD
 _FOLLOWING = (Rung.DISENGAGED, _D, _H, _D, Rung.FULL, Rung.PREFIX, Rung.TAIL, _D)

@@ -19,7 +19,7 @@ import orjson
 from mcap.writer import CompressionType, Writer
 
 from edge.errors import RunError
-from edge.ladder import Mode, Rung
+from edge.ladder import GAVE_UP, Mode, Rung
 from edge.records import plan_dtype, tick_dtype
 from edge.session import Session
 from edge.shared_memory import Records
@@ -52,6 +52,7 @@ class Recorder:
         self._sequence = 0
         self._last_rung = ""
         self._last_throttle = ""
+        self._last_giving_up = ""
         robot = session.robot
         self._writer.add_metadata("session", {"session": session.as_json()})
         fields = (
@@ -93,7 +94,15 @@ class Recorder:
             if message["rung"] != self._last_rung:
                 self._last_rung = message["rung"]
                 self.event("rung", message["reason"], message["due_ns"])
+            self._note_giving_up(message)
         self._file.flush()
+
+    def _note_giving_up(self, tick: dict[str, Any]) -> None:
+        """An attempt to engage the joints that came to nothing changes no rung."""
+        gave_up = tick["reason"] if tick["reason"].startswith(GAVE_UP) else ""
+        if gave_up and gave_up != self._last_giving_up:
+            self.event("engaging", gave_up, tick["due_ns"])
+        self._last_giving_up = gave_up
 
     def plans(self, plans: Records) -> None:
         """Log plans, in order, and the changes of clocks that they tell of."""

@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 from edge.errors import RunError
 from edge.ladder import Mode
-from edge.rates import NS_PER_S
+from edge.rates import ENGAGE_NS, NS_PER_S
 from edge.records import reason_of
 from edge.shared_memory import Record
 from edge.supervisor import Supervisor
 
-ENGAGE_TIMEOUT_S = 3.0  # from asking the servo to joints that are engaged
+ENGAGE_TIMEOUT_NS = ENGAGE_NS + NS_PER_S  # from asking the servo: its own reason comes first
 
 
 class DisarmedError(Exception):
@@ -83,7 +83,7 @@ class Arming:
         return False
 
     def _await_engaged(self) -> Record:
-        give_up_ns = time.monotonic_ns() + round(ENGAGE_TIMEOUT_S * NS_PER_S)
+        give_up_ns = time.monotonic_ns() + ENGAGE_TIMEOUT_NS
         tick = self._turn()
         while tick["disarmed"] and time.monotonic_ns() < give_up_ns:
             tick = self._turn()

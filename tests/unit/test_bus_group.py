@@ -313,3 +313,44 @@ def test_a_bus_that_cannot_be_enabled_says_why_and_one_that_failed_since_is_lost
     robot.group.confirm_engaged()
     with pytest.raises(PartLostError, match="axis 0 is gone"):
         robot.group.write_setpoints(robot.setpoint())
+
+
+def slow_to_read(robot: Robot) -> threading.Event:
+    """Make a reading of the arm outlast its budget; set what is returned to let it end."""
+    robot.lanes[0].budget_ns = SHORT_NS
+    robot.arm.stuck.set()
+    assert not robot.group.read().fresh
+    return robot.arm.go_on
+
+
+def begin_up_to_the_arm(robot: Robot) -> None:
+    """Have the base enabled, and the arm, which is busy, asked for."""
+    robot.group.begin_engaging()
+    assert eventually(lambda: robot.group.engaging_done() or robot.lanes[1].enabled)
+    assert not robot.group.engaging_done()
+
+
+def test_a_bus_asked_to_be_enabled_begins_no_reading_before(robot: Robot) -> None:
+    robot.group.read()
+    end = slow_to_read(robot)
+    begin_up_to_the_arm(robot)
+    end.set()
+    assert eventually(lambda: robot.lanes[0].finished(0))
+    taken = robot.arm.stamp_ns
+    reading = robot.group.read()
+    assert not reading.fresh and reading.fault == "bus arm: its joints are being enabled"
+    assert robot.arm.stamp_ns == taken and "enable" not in robot.arm.calls
+    assert eventually(robot.group.engaging_done)
+    robot.lanes[0].budget_ns = PATIENT_NS
+    assert robot.group.read().fresh and "enable" in robot.arm.calls
+
+
+def test_a_bus_that_nobody_asks_to_be_enabled_any_more_is_read_again(robot: Robot) -> None:
+    robot.group.read()
+    end = slow_to_read(robot)
+    begin_up_to_the_arm(robot)
+    robot.group.abandon_engaging()
+    end.set()
+    robot.lanes[0].budget_ns = PATIENT_NS
+    assert eventually(lambda: robot.group.read().fresh)
+    assert "enable" not in robot.arm.calls

@@ -13,7 +13,7 @@ import pytest
 from mcap.reader import make_reader
 
 from edge.errors import RunError
-from edge.ladder import Mode, Rung
+from edge.ladder import GAVE_UP, Mode, Rung
 from edge.log_reader import read_log
 from edge.recorder import EVENT_TOPIC, PLAN_TOPIC, TICK_TOPIC, Recorder
 from edge.records import plan_dtype, tick_dtype
@@ -60,6 +60,21 @@ def test_a_log_is_read_by_the_public_reader(tmp_path: Path) -> None:
         {"event": "rung", "reason": "a chunk", "rung": "full"},
         {"event": "rung", "reason": "overdue", "rung": "tail"},
         {"event": "episode", "reason": "success", "rung": "tail"},
+    ]
+
+
+def test_engaging_that_was_given_up_is_an_event_though_no_rung_changes(tmp_path: Path) -> None:
+    path = tmp_path / "run.mcap"
+    blind = f"{GAVE_UP}: no answer from 1"
+    reasons = ["not engaged", blind, blind, "the joints are being engaged", blind]
+    with Recorder(path, make_session(tmp_path), tokens=4) as recorder:
+        for number, reason in enumerate(reasons):
+            recorder.ticks(tick(number, Rung.DISENGAGED, reason)[None])
+    events = [message for topic, message in messages(path) if topic == EVENT_TOPIC]
+    assert [(event["event"], event["reason"]) for event in events] == [
+        ("rung", "not engaged"),
+        ("engaging", blind),
+        ("engaging", blind),
     ]
 
 

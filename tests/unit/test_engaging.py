@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from edge.engaging import Engagement
-from edge.ladder import Mode, Rung
+from edge.ladder import GAVE_UP, Mode, Rung
 from edge.rates import ENGAGE_NS
 from edge.reading import Reading
+from edge.records import reason_of
 from edge.returning_bus import BusAwayError, ReturningBus
 from firmware_bridge.errors import BridgeError, BusTimeout, DeviceError, PortError
 from firmware_bridge.messages import SafeSetpoint
@@ -147,11 +148,52 @@ def test_joints_enabled_but_unseen_are_given_up_and_enabled_anew_when_they_are_s
     slow.joints.enabled = True
     slow.go(1)
     slow.pose[2] = np.nan
-    slow.go(ENGAGE_TICKS + 5)
+    slow.go(ENGAGE_TICKS - 5)
+    nan = "observation.environment_state[2] is nan"
+    assert slow.reason == f"the joints are enabled, but not seen: {nan}"
+    slow.go(10)
     assert (slow.joints.begun, slow.joints.abandoned, slow.joints.confirmed) == (1, 1, 0)
+    told = [reason_of(tick) for tick in slow.ticks if reason_of(tick).startswith(GAVE_UP)]
+    assert told == [f"{GAVE_UP}: {nan}"]
+    assert slow.reason == nan
     slow.pose[2] = 0.0
     slow.go(5)
     assert (slow.joints.begun, slow.joints.confirmed) == (2, 1)
+
+
+def test_giving_up_tells_of_readings_that_never_came_and_it_is_begun_anew_by_itself(
+    slow: Slow,
+) -> None:
+    slow.joints.enabled = True
+    slow.go(1)
+    slow.bus.faults = [lost("7") if tick % 2 else lost("9") for tick in range(2 * ENGAGE_TICKS)]
+    slow.sensing._max_age_ns = 10 * ENGAGE_NS  # what is stale would tell of itself
+    slow.go(ENGAGE_TICKS + 5)
+    told = [reason_of(tick) for tick in slow.ticks if reason_of(tick).startswith(GAVE_UP)]
+    assert len(told) == 1 and "no answer from" in told[0]
+    slow.bus.faults.clear()
+    slow.go(5)
+    assert (slow.joints.begun, slow.joints.confirmed) == (2, 1)
+
+
+def test_joints_that_a_person_armed_in_vain_wait_for_the_next_request_and_say_why(
+    slow: Slow,
+) -> None:
+    slow.joints.enabled = True
+    slow.until(Rung.HOLD)
+    slow.pilot.release("port /dev/arm is gone")
+    slow.go(5)
+    slow.arms += 1
+    slow.go(1)
+    slow.pose[2] = np.nan
+    slow.go(ENGAGE_TICKS + 5)
+    slow.pose[2] = 0.0
+    slow.go(50)
+    assert slow.reason == f"{GAVE_UP}: observation.environment_state[2] is nan"
+    assert slow.joints.begun == 2 and slow.ticks[-1]["disarmed"]
+    slow.arms += 1
+    slow.go(5)
+    assert slow.joints.confirmed == 2 and not slow.ticks[-1]["disarmed"]
 
 
 class Busy(MemoryBus):
