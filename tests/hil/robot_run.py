@@ -30,6 +30,7 @@ from tests.needs import missing
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0
+LAST_WORDS_S = 10.0
 CUBE = np.array([0.3, 0.0, 0.02, 1.0, 0.0, 0.0, 0.0], np.float32)
 NO_TORCH = """
 import sys
@@ -80,14 +81,36 @@ def start(
     )
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Exit code and what was printed to standard output and standard error."""
+def finish(process: subprocess.Popen[str], patience_s: float = PATIENCE_S) -> tuple[int, str, str]:
+    """Exit code and what was printed to standard output and standard error.
+
+    Raises AssertionError with both where it does not end in time; it is killed then.
+    """
     try:
-        out, err = process.communicate(timeout=PATIENCE_S)
+        out, err = process.communicate(timeout=patience_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise AssertionError(f"no end within {patience_s:g} s; {_last_words(process)}") from None
     finally:
         process.kill()
         process.wait()
     return process.returncode, out, err
+
+
+def _last_words(process: subprocess.Popen[str]) -> str:
+    """What a killed run had printed; its own children, which hold the pipes too, may outlive it."""
+    try:
+        out, err = process.communicate(timeout=LAST_WORDS_S)
+    except subprocess.TimeoutExpired as error:
+        out, err = (_text(part) for part in (error.stdout, error.stderr))
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+    return f"standard error:\n{err}\nstandard output:\n{out}"
+
+
+def _text(printed: str | bytes | None) -> str:
+    return printed.decode(errors="replace") if isinstance(printed, bytes) else printed or ""
 
 
 def await_status(path: Path, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
