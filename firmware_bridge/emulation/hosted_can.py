@@ -21,6 +21,8 @@ from firmware_bridge.errors import PortError
 NS_PER_MS = 1_000_000
 TICK_NS = 5 * NS_PER_MS  # between looks at watchdogs and cyclic frames
 ROUNDS = 16  # of frames that answer frames, in one call
+TRANSMIT_FRAMES = 16
+"""Of a motor, waiting for the bus; where nobody acknowledges, later ones are lost."""
 
 
 class HostedCan(Broker):
@@ -73,7 +75,8 @@ class HostedCan(Broker):
                 self._say(motor.hear(frame), frame.stamp_ns + REACTION_NS)
 
     def _say(self, frames: list[CanFrame], ready_ns: int) -> None:
-        for frame in frames:
+        room = TRANSMIT_FRAMES * len(self._motors) - len(self._node.queue)
+        for frame in frames[: max(0, room)]:
             self.bus.queue(self._node, frame, ready_ns)
 
     def _tell(self, events: list[Event]) -> None:

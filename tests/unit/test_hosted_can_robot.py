@@ -14,7 +14,7 @@ from firmware_bridge.can_bus.bit_time import BitRates
 from firmware_bridge.can_bus.client import BusClient, ControllerSettings
 from firmware_bridge.can_bus.frame import CanFrame
 from firmware_bridge.emulation.can_robot import EmulatedCanRobot
-from firmware_bridge.emulation.hosted_can import HostedCan
+from firmware_bridge.emulation.hosted_can import TICK_NS, TRANSMIT_FRAMES, HostedCan
 from firmware_bridge.emulation.hosted_can_robot import HostedCanRobot
 from firmware_bridge.emulation.plant import FirstOrderPlant
 from firmware_bridge.errors import PortError
@@ -125,3 +125,17 @@ def test_a_frame_that_nobody_has_heard_of_yet_still_wins_the_bus_when_another_en
         for client in clients:
             client.close()
         host.close()
+
+
+def test_heartbeats_that_nobody_acknowledges_do_not_pile_up() -> None:
+    emulation = make("odrive")
+    host = emulation.robot._can  # type: ignore[attr-defined]
+    try:
+        began_ns = time.monotonic_ns()
+        for tick in range(2_000):  # ten seconds of ticks, handed in
+            host.serve(began_ns + tick * TICK_NS)
+        assert 0 < len(host._node.queue) <= 2 * TRANSMIT_FRAMES
+    finally:
+        emulation.close()
+    with served(make("odrive")):
+        np.testing.assert_allclose(reading("odrive").position_rad, ANGLES_RAD, atol=1e-3)
