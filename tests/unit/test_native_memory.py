@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.engines.native import library
+from edge.engines.native.constants import Constants
 from edge.engines.native.library import BUILDS, load
 from edge.engines.native.memory import ALIGNMENT, SCRATCH, Memory
 from edge.engines.native.weights import Quantized, pack, pack_quantized
@@ -23,7 +24,7 @@ def test_values_that_are_needed_at_once_never_share_scratch(
     memory = Memory()
     values = [memory.scratch((size,), np.uint8) for size in sizes]
     steps = [tuple(values[i % len(values)] for i in used) for used in uses]
-    places, _, size = memory.places(steps, {})
+    places, size = memory.places(steps, {}, Constants().place)
     spans = {}
     for index, value in enumerate(values):
         used = [step for step, owners in enumerate(steps) if any(own is value for own in owners)]
@@ -43,7 +44,21 @@ def test_scratch_is_used_again() -> None:
     memory = Memory()
     values = [memory.scratch((1000,), np.float32) for _ in range(10)]
     steps = list(zip(values[1:], values[:-1], strict=True))
-    assert memory.places(steps, {})[2] < 3 * values[0].nbytes
+    assert memory.places(steps, {}, Constants().place)[1] < 3 * values[0].nbytes
+
+
+def test_constants_that_programs_have_in_common_are_in_memory_once() -> None:
+    constants = Constants()
+    large, small = np.arange(1000, dtype=np.float32), np.array([1, 2, 3], np.int8)
+    offsets = [constants.place(value) for value in (large, small, large.copy(), small + 1)]
+    assert offsets[0] == offsets[2]
+    assert len(set(offsets)) == 3
+    for offset, value in zip(offsets, (large, small, large, small + 1), strict=True):
+        assert offset % ALIGNMENT == 0
+        found = constants.block[offset : offset + value.nbytes].view(value.dtype)
+        np.testing.assert_array_equal(found, value)
+    assert constants.block is constants.block
+    assert constants.block.nbytes < 1.1 * large.nbytes
 
 
 def test_weights_are_kept_as_narrow_as_they_are_exact() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge.engines.native.constants import Constants
 from edge.engines.native.engine import bound
 from edge.engines.native.library import load
 from edge.engines.native.memory import Array, new_block
@@ -45,7 +46,7 @@ def model_of(
 
 def answers(model: Any, inputs: Mapping[str, Array], integer_products: bool = False) -> list[Array]:
     """What the native engine makes of a model."""
-    program = lower(model.SerializeToString(), "the test", integer_products)
+    program = lower(model.SerializeToString(), "the test", integer_products, Constants())
     results = {name: np.zeros(item.shape, item.dtype) for name, item in program.outputs.items()}
     bound("graph", program, new_block(program.scratch_size), dict(inputs), results, load())()
     return list(results.values())
@@ -325,4 +326,4 @@ def test_what_is_not_a_number_beside_a_constant_stays_none() -> None:
 
 def test_bytes_that_are_no_graph_are_refused() -> None:
     with pytest.raises(EngineError, match="the test: no ONNX graph"):
-        lower(b"\xffnonsense", "the test", integer_products=False)
+        lower(b"\xffnonsense", "the test", False, Constants())

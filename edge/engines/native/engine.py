@@ -9,6 +9,7 @@ import numpy as np
 
 from edge.bundle import GRAPHS, Bundle
 from edge.engines.host import Arrays, HostEngine, described
+from edge.engines.native.constants import Constants
 from edge.engines.native.library import load
 from edge.engines.native.lowering import Program
 from edge.engines.native.memory import Array, new_block
@@ -18,16 +19,17 @@ from edge.errors import EngineError
 
 
 class NativeEngine(HostEngine):
-    """``HostEngine`` with a program for each graph; they share one scratch memory."""
+    """``HostEngine`` with a program for each graph; they share constants and scratch memory."""
 
     def __init__(self, bundle: Bundle, precision: str) -> None:
         """Raises EngineError: no build for this processor, or a graph that does not fit."""
-        self._library = load()
+        self._library, constants = load(), Constants()
         self._programs = {
             name: lower(
                 bundle.graph(precision, name),
                 f"bundle {bundle.path}: {precision}/{name}",
                 bool(self._library.oat_has_integer_products()),
+                constants,
             )
             for name in GRAPHS
         }
@@ -53,7 +55,7 @@ def bound(
     """What runs a program on these arrays, which live as long as it; they are as it wants them."""
     outer = inputs | outputs
     arrays = [outer[name] for name in (*program.inputs, *program.outputs)]
-    blocks = [program.constants, scratch, *arrays]
+    blocks = [program.constants.block, scratch, *arrays]
     bases = np.array([block.ctypes.data for block in blocks], np.uint64)
     count, execute = len(program.operations), library.oat_run
     operations, start = program.operations.ctypes.data, bases.ctypes.data

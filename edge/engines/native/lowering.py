@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from edge.engines.native.constants import Constants
 from edge.engines.native.memory import FIRST_OUTER, Array, Memory, Place, owner
 from edge.engines.native.operations import MAX_AXES, NO_OPERAND, OPERATION, Kind
 from edge.engines.native.weights import Levels, Quantized
@@ -38,7 +39,7 @@ class Program(NamedTuple):
     """Operations, and the memory they need; inputs, then outputs, in the order of their bases."""
 
     operations: Array
-    constants: Array
+    constants: Constants
     scratch_size: int
     inputs: dict[str, Tensor]
     outputs: dict[str, Tensor]
@@ -159,8 +160,8 @@ class Lowering:
         columns = a.shape[-1]
         self.emit(kind, [out, a, *more], [], rows=a.size // columns, columns=columns, values=values)
 
-    def finish(self) -> Program:
-        """Lay out memory and write the operations down."""
+    def finish(self, constants: Constants) -> Program:
+        """Lay out memory, what is constant among ``constants``; write the operations down."""
         inputs = declared(self._graph.input, self.where)
         outputs = declared(self._graph.output, self.where)
         bases = {name: FIRST_OUTER + i for i, name in enumerate([*inputs, *outputs])}
@@ -171,7 +172,7 @@ class Lowering:
                 self.memory.make_output(name, room)
                 self.copy(value.reshape(tensor.shape), room)
         uses = [step.values for step in self._steps]
-        places, constants, scratch_size = self.memory.places(uses, bases)
+        places, scratch_size = self.memory.places(uses, bases, constants.place)
         operations = np.zeros(len(self._steps), OPERATION)
         for record, step in zip(operations, self._steps, strict=True):
             _write(record, step, places)

@@ -6,7 +6,7 @@ transposing, splitting and broadcasting mean; at the end each becomes a base and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,32 +84,24 @@ class Memory:
         return True
 
     def places(
-        self, uses: Iterable[tuple[Array, ...]], bases: Mapping[str, int]
-    ) -> tuple[dict[int, Place], npt.NDArray[np.uint8], int]:
-        """Place by id of owner; the constants; bytes of scratch.
+        self,
+        uses: Iterable[tuple[Array, ...]],
+        bases: Mapping[str, int],
+        offset: Callable[[Array], int],
+    ) -> tuple[dict[int, Place], int]:
+        """Place by id of owner; bytes of scratch.
 
-        ``uses`` are the arrays of every operation in turn; ``bases``, the inputs and outputs.
+        ``uses`` are the arrays of every operation in turn; ``bases``, the inputs and outputs;
+        ``offset`` says where among the constants one is.
         """
-        constants, block = self._packed()
+        constants = {key: Place(CONSTANTS, offset(it)) for key, it in self._constants.items()}
         scratch, size = self._shared([[owner(value) for value in values] for values in uses])
         outer = {key: Place(bases[name], 0) for key, name in self._outer.items()}
-        return constants | scratch | outer, block, size
+        return constants | scratch | outer, size
 
     def _own(self, value: Array) -> Array:
         self._owned.append(value)
         return value
-
-    def _packed(self) -> tuple[dict[int, Place], npt.NDArray[np.uint8]]:
-        places: dict[int, Place] = {}
-        size = 0
-        for key, value in self._constants.items():
-            places[key] = Place(CONSTANTS, size)
-            size = aligned(size + value.nbytes)
-        block = new_block(size)
-        for key, value in self._constants.items():
-            start = places[key].offset
-            block[start : start + value.nbytes] = value.reshape(-1).view(np.uint8)
-        return places, block
 
     def _shared(self, uses: list[list[Array]]) -> tuple[dict[int, Place], int]:
         """Scratch of values that are never needed at once is the same; first fit."""

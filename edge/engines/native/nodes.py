@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge.engines.native import moves, products
+from edge.engines.native.constants import Constants
 from edge.engines.native.lowering import Lowering, Program, attribute
 from edge.engines.native.memory import Array
 from edge.engines.native.operations import Kind
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 Lower = Callable[[Lowering, "NodeProto"], None]
 
 
-def lower(content: bytes, where: str, integer_products: bool) -> Program:
+def lower(content: bytes, where: str, integer_products: bool, constants: Constants) -> Program:
     """The program of a graph. Raises EngineError naming the node that there is no operation for.
 
-    ``integer_products``: whether these are the fastest for INT8 weights and activations.
+    ``integer_products``: whether these are the fastest for INT8 weights and activations. What
+    the program only reads is placed in ``constants``, with what is there already.
     """
     try:
         import onnx
@@ -51,7 +53,7 @@ def lower(content: bytes, where: str, integer_products: bool) -> Program:
             raise lowering.refusal(node, f"does not fit its inputs: {error}") from error
         if len(node.output) > 1 and not all(map(lowering.is_known, node.output)):
             raise lowering.refusal(node, f"has {len(node.output)} outputs")
-    return lowering.finish()
+    return lowering.finish(constants)
 
 
 def _work_out(lowering: Lowering, node: NodeProto) -> None:
