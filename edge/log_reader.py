@@ -137,9 +137,9 @@ def _rebuild(messages: list[dict[str, Any]], dtype: np.dtype[Any]) -> Records:
     back: dict[str, Callable[[Any], Any]] = {
         "rung": lambda label: Rung[label.upper()],
         "mode": lambda name: Mode[name.upper()],
-        "reason": str.encode,
     }
     present = [name for name in dtype.names or () if not messages or name in messages[0]]
+    back |= {name: str.encode for name in present if dtype[name].kind == "S"}
     records = np.zeros(len(messages), [(name, dtype[name]) for name in present])
     for name in present if messages else ():
         convert = back.get(name)

@@ -32,7 +32,10 @@ def latency(
     priority: Annotated[int, typer.Option(min=1, max=98, help="SCHED_FIFO, as the planner.")] = 60,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measure how long each stage of a plan takes here; the planner uses it from then on."""
+    """Measure how long each stage of a plan takes here; the planner uses it from then on.
+
+    Stored in $XDG_DATA_HOME/oat-edge/profiles, by default below ~/.local/share.
+    """
     from edge import bundle as bundles
     from edge.commands.bundles import find_bundle
     from edge.engines import build_engine, resolve

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
@@ -341,6 +343,34 @@ def test_a_plan_from_before_a_change_of_mode_is_never_followed(story: Story) -> 
     story.go(3)
     assert int(story.ticks[-1]["plan"]) == 0
     assert story.rung is Rung.HOLD
+
+
+@pytest.mark.parametrize("trouble", ["none", "no planner", "a silent bus"])
+def test_ticks_leave_no_objects_behind_for_a_collector_that_is_off(
+    story: Story, trouble: str
+) -> None:
+    at_work(story)
+    if trouble == "no planner":
+        story.planner = lambda request: None
+
+    def blocks_after(ticks: int) -> int:
+        for _ in range(ticks):
+            if trouble == "a silent bus":
+                story.bus.faults = [lost()]
+            story.go(1)
+            story.ticks.pop()
+            story.bus.sent.clear()
+        return sys.getallocatedblocks()
+
+    gc.collect()
+    gc.disable()
+    try:
+        blocks_after(400)
+        before = blocks_after(400)
+        assert blocks_after(800) - before < 100  # one lasting object a tick would be 800
+        assert gc.collect() < 100
+    finally:
+        gc.enable()
 
 
 def test_asked_to_shut_down_in_motion_it_may_end_only_at_rest(story: Story) -> None:
