@@ -13,11 +13,11 @@ from edge import process
 from edge.commands.status_file import StatusFile
 from edge.errors import EngineError, RunError, UsageError
 from edge.process import BODIES, main
-from edge.rates import START_TIMEOUT_NS
+from edge.rates import RESTART_BACKOFF_NS, START_TIMEOUT_NS
 from edge.records import CONTROL
 from edge.session import Session
 from edge.shared_memory import Mailbox
-from edge.supervisor import Child, Supervisor
+from edge.supervisor import CALM_NS, Child, Supervisor
 from firmware_bridge.errors import PortError
 from tests.edge_parts import make_robot
 from tests.needs import require
@@ -195,3 +195,42 @@ def test_a_busy_child_is_seen_by_the_time_of_its_file(session: Session) -> None:
     assert child.busy_ns == 0
     process.busy(session, "planner")
     assert child.busy_ns > 0
+
+
+class Mortal:
+    """What ``Popen`` returns, of a process that is dead or alive as the test says."""
+
+    alive = False
+    pid = 1
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def poll(self) -> int | None:
+        return None if Mortal.alive else 1
+
+
+def test_a_planner_that_keeps_dying_is_started_ever_more_seldom_until_it_has_lived_a_while(
+    monkeypatch: pytest.MonkeyPatch, session: Session
+) -> None:
+    now_ns = [CALM_NS]
+    monkeypatch.setattr("edge.supervisor.time.monotonic_ns", lambda: now_ns[0])
+    monkeypatch.setattr("edge.supervisor.subprocess.Popen", Mortal)
+    monkeypatch.setattr(Mortal, "alive", False)
+    child = Child(session, "planner")
+    child.start()
+
+    def waited_ns() -> int:
+        """From one start to the next, looking every 10 ms."""
+        since_ns = now_ns[0]
+        while not child.restart_if_dead(now_ns[0]):
+            now_ns[0] += 10_000_000
+        return now_ns[0] - since_ns
+
+    waits = [waited_ns() for _ in range(6)]
+    assert waits == [*RESTART_BACKOFF_NS, RESTART_BACKOFF_NS[-1], RESTART_BACKOFF_NS[-1]]
+    assert child.restarts == 6
+    monkeypatch.setattr(Mortal, "alive", True)
+    now_ns[0] += CALM_NS + 1
+    assert not child.restart_if_dead(now_ns[0])
+    monkeypatch.setattr(Mortal, "alive", False)
+    assert waited_ns() == 0
