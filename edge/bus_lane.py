@@ -8,20 +8,24 @@ others run.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from edge.rates import NS_PER_S, NS_PER_US
+from edge.worker import Worker
 from firmware_bridge.bus import JointBus
-from firmware_bridge.errors import BusTimeout, DeviceError, PortError, ProtocolError
+from firmware_bridge.errors import (
+    BridgeError,
+    BusTimeout,
+    DeviceError,
+    PortError,
+    ProtocolError,
+)
 from firmware_bridge.messages import JointState, SafeSetpoint
 
 REOPEN_NS = NS_PER_S  # between attempts to open a port that is gone
-JOIN_TIMEOUT_S = 2.0
 
 
 class BusLane:
@@ -61,10 +65,7 @@ class BusLane:
         self._enable_fault = ""
         self._port_gone = False
         self._reopen_ns = 0
-        self._busy = False
-        self._work: Callable[[], None] | None = None
-        self._go, self._done = threading.Lock(), threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._worker = Worker(f"bus-{name}", self._take_fault)
 
     def begin_read(self) -> None:
         """Have it read, unless it is still busy: then there is nothing fresh in this tick.
@@ -74,13 +75,13 @@ class BusLane:
         """
         if self.finished(0) and not self._enable_comes_next:
             self._fresh = False
-            self._begin(self._reopen_and_read if self._port_gone else self._read)
+            self._worker.begin(self._reopen_and_read if self._port_gone else self._read)
 
     def begin_write(self, setpoint: SafeSetpoint) -> None:
         """Have its part of a setpoint sent, if its joints are engaged and it is not busy."""
         if self.engaged and self.finished(0):
             part = setpoint.part(self.joints)
-            self._begin(lambda: self._write(part))
+            self._worker.begin(lambda: self._write(part))
 
     def ask_to_enable(self) -> None:
         """Have its joints enabled anew when ``look_at_enabling`` finds it idle."""
@@ -96,7 +97,7 @@ class BusLane:
             return False
         if self._enable_comes_next:
             self._enable_begun, self._enable_comes_next, self.enabled = True, False, False
-            self._begin(self._enable)
+            self._worker.begin(self._enable)
             return False
         if not self.enabled:
             raise DeviceError(self._enable_fault)
@@ -109,15 +110,11 @@ class BusLane:
     @property
     def is_enabling(self) -> bool:
         """Whether its thread is at it now."""
-        return self._busy and self._work == self._enable
+        return self._worker.is_at(self._enable)
 
     def finished(self, deadline_ns: int) -> bool:
         """Wait for the end of its work, at most so long; whether it has come."""
-        if not self._busy:
-            return True
-        left_s = max(0, deadline_ns - time.monotonic_ns()) / NS_PER_S
-        self._busy = not self._done.acquire(timeout=left_s)
-        return not self._busy
+        return self._worker.finished(deadline_ns)
 
     def end_read(self, began_ns: int) -> str:
         """Wait for the reading until its budget is over; what is wrong with it, or nothing."""
@@ -137,41 +134,16 @@ class BusLane:
 
     def close(self) -> None:
         """End the thread and close the bus, torque staying as it is."""
-        if self._thread is not None and self.finished(
-            time.monotonic_ns() + round(JOIN_TIMEOUT_S * NS_PER_S)
-        ):
-            self._work = None
-            self._go.release()
-            self._thread.join(JOIN_TIMEOUT_S)
+        self._worker.end()
         self.bus.close()
 
-    def _begin(self, work: Callable[[], None]) -> None:
-        if self._thread is None:  # now, so that it inherits priority and core of the servo
-            self._go.acquire()
-            self._done.acquire()
-            self._thread = threading.Thread(target=self._run, name=f"bus-{self.name}", daemon=True)
-            self._thread.start()
-        self._work, self._busy = work, True
-        self._go.release()
-
-    def _run(self) -> None:
-        while True:
-            self._go.acquire()
-            work = self._work
-            if work is None:
-                return
-            try:
-                work()
-            except (BusTimeout, ProtocolError) as error:
-                self._fail(str(error))
-            except (DeviceError, PortError) as error:
-                self._fail(str(error))
-                self._port_gone = self._port_gone or isinstance(error, PortError)
-                self._release()
-            except Exception as error:  # the top of a thread: its death would look like a silence
-                self._fail(f"{type(error).__name__}: {error}")
-                self._release()
-            self._done.release()
+    def _take_fault(self, error: Exception) -> None:
+        """What a piece of work raised: an answer that lacks ages a state; else nothing obeys."""
+        known = isinstance(error, BridgeError)
+        self._fail(str(error) if known else f"{type(error).__name__}: {error}")
+        self._port_gone = self._port_gone or isinstance(error, PortError)
+        if not isinstance(error, BusTimeout | ProtocolError):
+            self._release()
 
     def _fail(self, fault: str) -> None:
         self.fault, self._fresh = f"bus {self.name}: {fault}", False
