@@ -111,16 +111,17 @@ class LatencyModel:
         self.factor = 1.0
         self._mean = 1.0
         self._surprise = 1.0
+        self._stage_ns = (profile.prefill_ns, profile.prefill_ns, *profile.token_ns[1:])
+        self._reckon()
 
     def finish_ns(self, tokens: int, last_stage_ns: int) -> int:
         """High quantile of what one more token after ``tokens`` and its decode will take.
 
         ``last_stage_ns``: how long the stage before it took: a token, or prefill after the first.
         """
-        profile = self.profile
-        seen_ns = profile.token_ns[tokens] + self._surprise * profile.decode_ns
-        slowness = self.slowness(tokens, last_stage_ns)
-        return round(max(profile.finish_ns[tokens], seen_ns) * slowness)
+        if last_stage_ns <= self._known_ns[tokens]:
+            return self._finish_ns[tokens]
+        return self._high_ns(tokens, self.slowness(tokens, last_stage_ns))
 
     def slowness(self, tokens: int, last_stage_ns: int) -> float:
         """How much slower than its profile the device must be taken to be after ``tokens``."""
@@ -141,13 +142,27 @@ class LatencyModel:
         return seen if seen > _SUDDEN * self._mean else self._mean
 
     def _seen(self, tokens: int, last_stage_ns: int) -> float:
-        usual_ns = self.profile.token_ns[tokens - 1] if tokens > 1 else self.profile.prefill_ns
-        return min(last_stage_ns / usual_ns, _MOST)
+        return min(last_stage_ns / self._stage_ns[tokens], _MOST)
+
+    def _high_ns(self, tokens: int, slowness: float) -> int:
+        profile = self.profile
+        seen_ns = profile.token_ns[tokens] + self._surprise * profile.decode_ns
+        return round(max(profile.finish_ns[tokens], seen_ns) * slowness)
+
+    def _reckon(self) -> None:
+        """Work out between plans what is asked for within one, where each microsecond counts.
+
+        That is what is ahead as long as no stage takes longer than is known.
+        """
+        self._known_ns = [self.factor * stage_ns for stage_ns in self._stage_ns]
+        tokens = range(len(self.profile.finish_ns))
+        self._finish_ns = [self._high_ns(number, self.factor) for number in tokens]
 
     def rescale(self, ratio: float) -> None:
         """The clocks have changed: everything takes ``ratio`` times as long from now on."""
         self.factor = min(max(self.factor * ratio, _LEAST), _MOST)
         self._mean = min(max(self._mean * ratio, _LEAST), _MOST)
+        self._reckon()
 
     def observe(self, token_ns: Int64Array, decode_ns: int) -> None:
         """Learn from a finished plan: durations of its tokens, shape (tokens,), and its decode."""
@@ -158,3 +173,4 @@ class LatencyModel:
         self._surprise = max(excess, self._surprise + _FORGET * (excess - self._surprise))
         self.factor += (_RISE if ratio > self.factor else _FALL) * (ratio - self.factor)
         self._mean += _FALL * (ratio - self._mean)
+        self._reckon()

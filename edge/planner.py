@@ -31,6 +31,10 @@ from edge.throttling import FREE, Throttle
 from edge.warm_up import WarmUp
 
 NEVER_NS = 1 << 62
+_TIMES = (
+    *("observed_ns", "deadline_ns", "started_ns"),
+    *("prefill_ns", "token_ns", "decode_ns", "published_ns"),
+)
 
 
 @dataclass(slots=True)
@@ -41,6 +45,7 @@ class Attempt:
     """
 
     started_ns: int
+    observed_ns: int
     deadline_ns: int
     token_ns: list[int]
     prefill_ns: int = 0
@@ -71,8 +76,10 @@ class Planner:
         self._model = model
         self._clock = clock
         self._tokens = min(max_prefix or manifest.tokenizer.tokens, manifest.tokenizer.tokens)
-        self._attempt = Attempt(0, 0, [])
+        self._no_tokens = [0] * manifest.tokenizer.tokens
+        self._attempt = Attempt(0, 0, 0, self._no_tokens.copy())
         self._chunk = np.zeros((), chunk_dtype(manifest))
+        self._fields = {name: self._chunk[name] for name in chunk_dtype(manifest).names or ()}
         self._plan = np.zeros((), plan_dtype(manifest.tokenizer.tokens))
         self._step_ns = period_ns(manifest.action.rate_hz)
         self.warm_up = WarmUp(engine, manifest, channels.request, model, clock, self._rehearse)
@@ -112,16 +119,14 @@ class Planner:
 
     def _begin(self, request: Record, now_ns: int) -> None:
         for name in ("plan", "epoch", "observed_ns"):
-            self._chunk[name] = request[name]
-        for name in ("plan", "observed_ns", "deadline_ns"):
-            self._plan[name] = request[name]
-        token_ns = [0] * len(self._plan["token_ns"])
-        self._attempt = Attempt(now_ns, int(request["deadline_ns"]), token_ns)
+            self._fields[name][()] = request[name]
+        observed_ns, deadline_ns = int(request["observed_ns"]), int(request["deadline_ns"])
+        self._attempt = Attempt(now_ns, observed_ns, deadline_ns, self._no_tokens.copy())
 
     def _generate(self) -> int:
         """Generate and decode until nothing more fits; returns how many tokens there are, >= 1."""
         attempt = self._attempt
-        budget_ns = attempt.deadline_ns - int(self._plan["observed_ns"])
+        budget_ns = attempt.deadline_ns - attempt.observed_ns
         coarse = self._coarse_is_free or coarse_first(self._model, budget_ns)
         for tokens in range(1, self._tokens + 1):
             token_ns = self._time_token(tokens - 1)
@@ -172,11 +177,12 @@ class Planner:
 
     def _publish(self, actions: Float32Array, prefix: int) -> bool:
         """Post the chunk. Actions that are not finite never leave: the servo lives on its tail."""
-        if not np.isfinite(actions).all():
+        if not np.logical_and.reduce(np.isfinite(actions), axis=None):
             return False
-        self._chunk["prefix"] = prefix
-        self._chunk["valid"] = len(actions)
-        self._chunk["actions"][: len(actions)] = actions
+        fields = self._fields
+        fields["prefix"][()] = prefix
+        fields["valid"][()] = len(actions)
+        fields["actions"][: len(actions)] = actions
         self._channels.chunk.post(self._chunk)
         return True
 
@@ -185,7 +191,8 @@ class Planner:
         plan, attempt = self._plan, self._attempt
         if not attempt.out:
             attempt.out, attempt.published_ns = tokens, self._clock()
-        for name in ("started_ns", "prefill_ns", "token_ns", "decode_ns", "published_ns"):
+        plan["plan"] = self._fields["plan"]
+        for name in _TIMES:
             plan[name] = getattr(attempt, name)
         plan["prefix"] = attempt.out
         plan["generated"] = tokens

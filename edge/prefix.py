@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from edge.latency import LatencyModel
 
-MARGIN_NS = 100_000  # publishing the chunk, and a short gap that the system may tear into a plan
+MARGIN_NS = 50_000  # publishing the chunk, and a short gap that the system may tear into a plan
 COARSE_SHARE = 0.1  # of the budget: a coarse chunk comes first where its decode costs less
 
 

@@ -66,7 +66,7 @@ def test_a_device_that_is_known_to_be_slower_never_gets_a_longer_prefix(
 ) -> None:
     taken = list(model.profile.token_ns)
     slower = LatencyModel(model.profile)
-    slower.factor = model.factor * slowness
+    slower.rescale(model.factor * slowness)
     usual_taken = [round(token * model.factor) for token in taken]
     slow_taken = [round(token * slower.factor) for token in taken]
     assert reach(slower, slow_taken, deadline_ns) <= reach(model, usual_taken, deadline_ns)

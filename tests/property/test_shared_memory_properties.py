@@ -13,6 +13,7 @@ from edge.shared_memory import Mailbox, Ring
 DTYPE = np.dtype([("number", "<i8"), ("values", "<f8", (3,))])
 HEAD = 64  # bytes before the first slot
 SLOT = 16 + DTYPE.itemsize  # sequence, CRC, record
+STRIDE = 64  # from slot to slot: whole cache lines
 
 
 def record(number: int) -> np.ndarray:
@@ -33,7 +34,7 @@ def test_a_record_with_any_byte_altered_is_not_taken(offset: int, flip: int, pos
         box = Mailbox(path, DTYPE, create=True)
         for number in range(1, posts + 1):
             box.post(record(number))
-        damage(path, HEAD + SLOT * (posts % 2) + offset, flip)
+        damage(path, HEAD + STRIDE * (posts % 2) + offset, flip)
         assert Mailbox(path, DTYPE).take() is None
         box.post(record(posts + 1))
         assert Mailbox(path, DTYPE).take() == record(posts + 1)
@@ -52,7 +53,7 @@ def test_a_damaged_record_in_a_ring_is_counted_and_costs_no_other(
         ring = Ring(path, DTYPE, 8, create=True)
         for number in range(1, 6):
             ring.append(record(number))
-        damage(path, HEAD + SLOT * victim + offset, flip)
+        damage(path, HEAD + STRIDE * victim + offset, flip)
         numbers = [int(one["number"]) for one in ring.drain()]
         assert numbers == [number for number in range(1, 6) if number != victim]
         assert ring.dropped == 1
