@@ -11,6 +11,8 @@ import pytest
 
 from edge.commands.benchmarks import deadline
 from edge.commands.benchmarks.deadline import Trial
+from edge.commands.benchmarks.half_clock import HalfClock
+from edge.errors import UsageError
 from edge.latency import LatencyModel, Profile
 from edge.records import Channels
 from edge.session import Session
@@ -158,3 +160,34 @@ def test_a_request_that_is_passed_over_is_late_and_nobody_could_have_had_it_in_t
 ) -> None:
     trial = desk.trial(-1_000_000 * US)
     assert trial._plan() == (True, 0, 0)
+
+
+def test_at_half_its_clock_every_stage_takes_twice_its_time() -> None:
+    ticking = Ticking()
+    timed = TimedEngine(ticking, horizon=4, head=2, joints=3)
+    engine = HalfClock(timed, ticking.monotonic_ns)
+    stages = (
+        (lambda: engine.prefill(np.zeros(())), PREFILL_NS),
+        (engine.next_token, TOKEN_NS),
+        (lambda: engine.decode(1), DECODE_NS),
+        (lambda: engine.decode_full(1), DECODE_NS),
+    )
+    for stage, usual_ns in stages:
+        before_ns = ticking.now_ns
+        stage()
+        assert ticking.now_ns - before_ns == pytest.approx(2 * usual_ns, abs=5 * Ticking.STEP_NS)
+
+
+def test_a_load_that_there_is_none_of_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'tired', allowed are none, cpu, memory, throttle"):
+        deadline.run(make_robot(), tmp_path, tmp_path, [400], ["none", "tired"], 100)
+
+
+class Ticking(Clock):
+    """Goes on a little whenever it is read, so that a spin ends."""
+
+    STEP_NS = 100
+
+    def monotonic_ns(self) -> int:
+        self.now_ns += self.STEP_NS
+        return self.now_ns

@@ -4,6 +4,8 @@ The planner's own code answers requests on the bundle's engine; then the tokens 
 generated and timed too. From the true times an oracle with hindsight says which prefix would just
 have fitted: the longest that the same code could have had out in time, had it known what was coming
 and decoded once. What passed between the stages counts for both.
+
+Loads are those of ``stress``, and ``throttle``: the engine as on a core at half its clock.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ import numpy as np
 
 from edge import bundle
 from edge.bundle import Bundle
-from edge.commands.benchmarks.stress import stress
+from edge.commands.benchmarks.half_clock import HalfClock
+from edge.commands.benchmarks.stress import KINDS, stress
 from edge.engines import Engine, build_engine
+from edge.errors import UsageError
 from edge.latency import LatencyModel
 from edge.planner import Planner
 from edge.profiling import PAUSE_S, measure
@@ -30,12 +34,17 @@ from edge.shared_memory import Record
 
 SETTLE_PLANS = 100  # at each new load, before counting: the correction follows within a second
 PROFILE_PLANS = 1_000
+THROTTLE = "throttle"
 
 
 def run(
     robot: Robot, path: Path, directory: Path, budgets_us: list[int], kinds: list[str], plans: int
 ) -> list[dict[str, Any]]:
     """One row for every load and budget; ``directory`` takes the mailboxes."""
+    for kind in kinds:
+        if kind not in (*KINDS, THROTTLE):
+            allowed = ", ".join((*KINDS, THROTTLE))
+            raise UsageError(f"--stress is {kind!r}, allowed are {allowed}")
     loaded = bundle.load(path)
     settings = robot.planner
     engine = build_engine(loaded, settings.engine, settings.precision)
@@ -48,8 +57,9 @@ def run(
     for kind in kinds:
         for budget_us in budgets_us:
             model = LatencyModel(profile)
-            trial = Trial(engine, loaded, channels, model, budget_us * 1000)
-            with stress(kind, core):
+            slowed = HalfClock(engine) if kind == THROTTLE else engine
+            trial = Trial(slowed, loaded, channels, model, budget_us * 1000)
+            with stress(kind):
                 rows.append({"budget_us": budget_us, "stress": kind} | trial.run(plans))
     return rows
 

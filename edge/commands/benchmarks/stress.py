@@ -3,8 +3,6 @@
 none       nothing
 cpu        one busy loop for every core
 memory     one process for every core streaming through more memory than the caches hold
-throttle   a real-time process takes the measured core half of the time, in slices far shorter
-           than a plan: to the measured process it looks like a core at half its clock
 """
 
 from __future__ import annotations
@@ -17,11 +15,7 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from edge.errors import UsageError
-
-SLICE_NS = 100_000
 STREAM_BYTES = 64 << 20
-THROTTLE_PRIORITY = 90
 
 
 def _become_ordinary(core: int) -> None:
@@ -44,31 +38,17 @@ def _stream(core: int) -> None:
         np.copyto(target, source)
 
 
-def _steal(core: int) -> None:
-    """Half of a core, in slices: what a halved clock takes from everybody else on it."""
-    os.sched_setaffinity(0, {core})
-    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(THROTTLE_PRIORITY))
-    while True:
-        end_ns = time.monotonic_ns() + SLICE_NS
-        while time.monotonic_ns() < end_ns:
-            pass
-        time.sleep(SLICE_NS / 1e9)
-
-
 _EVERYWHERE: dict[str, Callable[[int], None]] = {"cpu": _burn, "memory": _stream}
-KINDS = ("none", *_EVERYWHERE, "throttle")
+KINDS = ("none", *_EVERYWHERE)
 
 
 @contextmanager
-def stress(kind: str, measured_core: int) -> Iterator[None]:
-    """Keep the named load on while the body runs. Raises UsageError for an unknown kind."""
-    if kind not in KINDS:
-        raise UsageError(f"--stress is {kind!r}, allowed are {', '.join(KINDS)}")
+def stress(kind: str) -> Iterator[None]:
+    """Keep the named load, one of KINDS, on while the body runs."""
     context = get_context("spawn")
-    body = _steal if kind == "throttle" else _EVERYWHERE.get(kind)
-    cores = {measured_core} if kind == "throttle" else set(range(os.cpu_count() or 1))
-    targets = [(body, core) for core in cores if body is not None]
-    processes = [context.Process(target=body, args=(core,), daemon=True) for body, core in targets]
+    body, cores = _EVERYWHERE.get(kind), range(os.cpu_count() or 1)
+    bodies = [] if body is None else [(body, core) for core in cores]
+    processes = [context.Process(target=body, args=(core,), daemon=True) for body, core in bodies]
     for process in processes:
         process.start()
     try:
