@@ -51,17 +51,18 @@ class Samples:
         """What token i and a decode after it took, (plans, tokens), had the device been as fast as
         it usually is.
 
-        Each is divided by the slowness that a planner knew of when it had to decide on that token,
-        since it is multiplied by it when the planner decides (``LatencyModel``). What remains is
+        What the slowness explains that a planner knew of when it had to decide on that token is
+        taken off, since it is put on when the planner decides (``LatencyModel``). What remains is
         surprise. With slow spells left in, they would be reckoned with twice.
         """
-        model = LatencyModel(self._usual)
+        profile = self._usual
+        model, usual_ns = LatencyModel(profile), np.array(profile.token_ns) + profile.decode_ns
         finish_ns = (self.token_ns + self.decode_ns[:, None]).astype(np.float64)
         for plan, token_ns in enumerate(self.token_ns):
             stages_ns = (int(self.prefill_ns[plan]), *token_ns[1:].tolist())
-            finish_ns[plan, 0] /= model.factor
-            for tokens in range(1, len(token_ns)):
-                finish_ns[plan, tokens] /= model.slowness(tokens, stages_ns[tokens - 1])
+            later = range(1, len(token_ns))
+            slowness = [model.slowness(tokens, stages_ns[tokens - 1]) for tokens in later]
+            finish_ns[plan] -= (np.array([model.factor, *slowness]) - 1.0) * usual_ns
             model.observe(token_ns, int(self.decode_ns[plan]))
         return finish_ns
 
@@ -145,9 +146,12 @@ class LatencyModel:
         return min(last_stage_ns / self._stage_ns[tokens], _MOST)
 
     def _high_ns(self, tokens: int, slowness: float) -> int:
+        """What a device does slower takes longer; a gap that is torn into a plan does not."""
         profile = self.profile
+        usual_ns = profile.token_ns[tokens] + profile.decode_ns
+        torn_ns = profile.finish_ns[tokens] - usual_ns
         seen_ns = profile.token_ns[tokens] + self._surprise * profile.decode_ns
-        return round(max(profile.finish_ns[tokens], seen_ns) * slowness)
+        return round(max(usual_ns * slowness + torn_ns, seen_ns * slowness))
 
     def _reckon(self) -> None:
         """Work out between plans what is asked for within one, where each microsecond counts.

@@ -66,6 +66,7 @@ class Recorder:
                 break
             if outcome is _Outcome.SHOVED:
                 self._shove()
+                self._expert.reconsider(self._command, self._plant.environment_state)
             plan, shove_step = self._plan(), None
         return self._success.update(self._plant) and self._task.is_done(self._plant)
 

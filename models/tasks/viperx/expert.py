@@ -11,6 +11,8 @@ from models.tasks.viperx.kinematics import Kinematics, grasp_rotation
 from models.tasks.viperx.lift import CUBE_HALF_SIZE_M
 
 MODES = (0, 1)
+WRIST = 5
+"""The joint that turns the fingers about the vertical."""
 MODE_WRIST_RAD = (np.pi / 4, -np.pi / 4)
 CRUISE_RAD_S = 1.6
 ACCELERATION_RAD_S2 = 12.0
@@ -109,6 +111,9 @@ class Expert:
             raise ValueError(f"grasp mode {mode} is not one of {MODES}")
         self._kinematics, self._mode, self._style = kinematics, mode, style
 
+    def reconsider(self, command_rad: np.ndarray, environment: np.ndarray) -> None:
+        """Make up its mind anew, after the arm was shoved; one that lifts stays with its mode."""
+
     def holds(self, position_rad: np.ndarray, command_rad: np.ndarray, cube: np.ndarray) -> bool:
         """Whether the gripper is stalled on the cube, from measured and commanded angles."""
         stalled = position_rad[-1] - command_rad[-1] > _STALLED_GRIPPER_RAD
@@ -169,9 +174,8 @@ class Expert:
     def _grasp_at(self, cube: np.ndarray, height_m: float) -> np.ndarray:
         """Joint angles of this mode's grasp over the cube, tool at `height_m`."""
         bearing = np.arctan2(cube[1], cube[0])
-        wanted = bearing + np.pi / 2 - MODE_WRIST_RAD[self._mode]
-        yaw = nearest_quarter_turn(yaw_rad(cube[3:]), wanted)
-        wrist = bearing + np.pi / 2 - yaw
+        yaw = grasp_yaw_rad(cube, self._mode)
+        wrist = grasp_wrist_rad(cube, self._mode)
         seed = np.array([bearing, -0.1, 0.6, 0.0, 1.1, wrist])
         goal = np.array([*cube[:2], height_m])
         return self._kinematics.solve(goal, grasp_rotation(yaw), seed)
@@ -194,6 +198,19 @@ class Expert:
             arm = self._kinematics.solve(point, rotation, arm)
             rows.append(np.append(arm, command[-1]))
         return np.array(rows)
+
+
+def grasp_yaw_rad(cube: np.ndarray, mode: int) -> float:
+    """Turn of the fingers about the vertical that fits the cube at its pose (7,) in a mode."""
+    bearing = np.arctan2(cube[1], cube[0])
+    wanted = bearing + np.pi / 2 - MODE_WRIST_RAD[mode]
+    return nearest_quarter_turn(yaw_rad(cube[3:]), wanted)
+
+
+def grasp_wrist_rad(cube: np.ndarray, mode: int) -> float:
+    """The last joint's angle in that grasp."""
+    bearing = np.arctan2(cube[1], cube[0])
+    return float(bearing + np.pi / 2 - grasp_yaw_rad(cube, mode))
 
 
 def shortest_steps(distance_rad: np.ndarray, pace: float = 1.0) -> int:

@@ -11,13 +11,17 @@ from models.tasks.viperx.expert import (
     CLEAR_NOISE,
     GRASP_NOISE,
     HELD_NOISE,
+    MODES,
+    WRIST,
     Expert,
     Phase,
     Plan,
     Style,
+    grasp_wrist_rad,
     join,
     minimum_jerk,
     scaled_steps,
+    shortest_steps,
 )
 from models.tasks.viperx.kinematics import ARM_JOINTS, Kinematics, grasp_rotation
 
@@ -25,6 +29,9 @@ _OVER_M = 0.006
 """So near above its rest the cube goes down without being lifted first."""
 
 _LARGEST_GRIP_OFFSET_M = 0.015
+
+WRIST_PACE = 1.5
+"""Of the speed that all joints together move at: the wrist alone carries little."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,14 @@ class PlacingExpert(Expert):
         super().__init__(kinematics, mode, style)
         self._placing, self._rest_m = placing, rest_m
 
+    def reconsider(self, command_rad: np.ndarray, environment: np.ndarray) -> None:
+        """Take the mode that is nearer to how the wrist is turned, as people do.
+
+        From in between, a policy then has one thing to learn: to go on the way that it is on.
+        """
+        now_rad, cube = command_rad[WRIST], environment[:7]
+        self._mode = min(MODES, key=lambda mode: abs(grasp_wrist_rad(cube, mode) - now_rad))
+
     def plan(
         self, position_rad: np.ndarray, command_rad: np.ndarray, environment: np.ndarray
     ) -> Plan:
@@ -81,6 +96,15 @@ class PlacingExpert(Expert):
         start = lift[-1].path_rad[-1] if lift else command
         lowering = Phase(self._to(start, down, self._placing.lower_steps), GRASP_NOISE)
         return join(grasp, [*lift, lowering], self._release(lowering.path_rad[-1]))
+
+    def _approach(self, command: np.ndarray, cube: np.ndarray) -> np.ndarray:
+        """As to lift, but the wrist turns first: which of the two ways it is shows early."""
+        path = super()._approach(command, cube)
+        start, goal = command[[WRIST]], path[-1, [WRIST]]
+        steps = min(len(path), max(1, shortest_steps(goal - start, WRIST_PACE)))
+        path[:, WRIST] = goal
+        path[:steps, [WRIST]] = minimum_jerk(start, goal, steps)
+        return path
 
     def _grip_m(self, command: np.ndarray, cube: np.ndarray) -> np.ndarray:
         """The cube's centre in the frame of the commanded tool, (3,): the arm's sag is in it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,9 @@ SPREAD = Spread(
     start_rad=(0.05, 0.04, 0.04, 0.02, 0.05, 0.05, 0.06),
     shove_rad=(0.15, 0.10, 0.10, 0.06, 0.15, 0.20),
 )
+
+PLACING_SPREAD = replace(SPREAD, shove_rad=(0.15, 0.10, 0.10, 0.06, 0.15, 0.50))
+"""The wrist is turned into anything between the two grasps: a cube held askew is never placed."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class _ViperXPlacing(ViperXTask):
     """The cube is put somewhere and let go."""
 
     max_steps: int = placing.MAX_STEPS
+    spread: Spread = PLACING_SPREAD
     tolerance_m: float = 0.0
     scene_size: int = 0
 
