@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,8 +70,8 @@ def test_a_device_that_is_known_to_be_slower_never_gets_a_longer_prefix(
     model: LatencyModel, slowness: float, deadline_ns: int
 ) -> None:
     taken = list(model.profile.token_ns)
-    slower = LatencyModel(model.profile)
-    slower.rescale(model.factor * slowness)
+    slower = deepcopy(model)
+    slower.rescale(slowness)
     usual_taken = [round(token * model.factor) for token in taken]
     slow_taken = [round(token * slower.factor) for token in taken]
     assert reach(slower, slow_taken, deadline_ns) <= reach(model, usual_taken, deadline_ns)
