@@ -6,7 +6,7 @@ import pytest
 
 from models.tasks import get_task
 from models.tasks.viperx.episode import Recorder
-from models.tasks.viperx.expert import MODES
+from models.tasks.viperx.expert import MODES, WRIST, grasp_wrist_rad
 from models.tasks.viperx.kinematics import Kinematics
 from models.tasks.viperx.placing import (
     LOWER_CUBE_DISTANCE_M,
@@ -65,6 +65,35 @@ def test_the_two_approaches_turn_the_wrist_a_quarter_turn_apart(name: str) -> No
     (left, _), (right, _) = (run_expert(name, 1, mode, steps=120) for mode in MODES)
     turn = left.position_rad[5] - right.position_rad[5]
     assert turn == pytest.approx(np.pi / 2, abs=0.05)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_wrist_turns_first_so_that_the_way_that_is_taken_shows_early(name: str) -> None:
+    task = get_task(name)
+    plant = task.make_plant()
+    plant.reset(task.evaluation_rng(3))
+    for mode in MODES:
+        expert = task.make_expert(KINEMATICS, mode, np.random.default_rng(mode))
+        plan = expert.plan(plant.position_rad, task.home_rad, plant.environment_state)
+        way = plan.reference_rad - task.home_rad
+        done = np.abs(way[24]) / np.abs(way[plan.close_step]).clip(min=1e-9)
+        assert done[WRIST] > 0.6 > 1.5 * done[1]
+
+
+@pytest.mark.parametrize("turned_rad", [-0.6, -0.2, 0.2, 0.6])
+def test_who_was_shoved_takes_the_grasp_that_the_wrist_is_nearer_to(turned_rad: float) -> None:
+    task = get_task("viperx-pick-place")
+    plant, command = task.make_plant(), task.home_rad.copy()
+    plant.reset(task.evaluation_rng(0))
+    cube = plant.environment_state[:7]
+    command[WRIST] = np.mean([grasp_wrist_rad(cube, mode) for mode in MODES]) + turned_rad
+    for mode in MODES:
+        expert = task.make_expert(KINEMATICS, mode, np.random.default_rng(0))
+        expert.reconsider(command, plant.environment_state)
+        plan = expert.plan(plant.position_rad, command, plant.environment_state)
+        turn_rad = plan.reference_rad[plan.close_step, WRIST] - command[WRIST]
+        assert np.sign(turn_rad) == np.sign(turned_rad) or abs(turned_rad) > np.pi / 4
+        assert abs(turn_rad) < np.pi / 4
 
 
 @pytest.mark.parametrize("name", NAMES)
