@@ -29,7 +29,7 @@ from tests.socketcan import hardware
 from tests.socketcan.rigs import REAL_RIGS
 
 START = np.array([0.2, -0.3, 0.4, 0.0, 0.5, -0.6, 0.1])
-PATIENCE_S = 10.0
+LOOKS = 2000  # 10 s at least
 WATCHDOG_MS = 300
 
 
@@ -72,8 +72,10 @@ def setpoint(position_rad: np.ndarray) -> SafeSetpoint:
 
 
 def eventually(holds: Callable[[], bool]) -> bool:
-    end = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end:
+    """Looks a bounded number of times, not so long by the clock: that runs on while a busy machine
+    keeps everything here waiting.
+    """
+    for _ in range(LOOKS):
         if holds():
             return True
         time.sleep(0.005)
@@ -149,7 +151,7 @@ def test_enabling_holds_the_measured_position(bus: JointBus, rig) -> None:  # ty
 
 
 def test_setpoints_move_the_joints_there(bus: JointBus, rig) -> None:  # type: ignore[no-untyped-def]
-    bus.enable()
+    enable_patiently(bus)
     target = read_patiently(bus).position_rad + np.linspace(-0.2, 0.2, JOINTS)
 
     def has_arrived() -> bool:
@@ -223,6 +225,8 @@ def test_a_fault_of_a_device_is_named_while_running(bus: JointBus, rig) -> None:
             bus.read_state()
         except DeviceError as error:
             return str(rig.ids[3]) in str(error)
+        except BusTimeout:  # a busy machine
+            pass
         return False
 
     assert eventually(raises)
