@@ -11,10 +11,10 @@ import time
 from edge.rates import NS_PER_S
 
 IN_TIME_SHARE = 0.998  # of the wake-ups, that the slack shall cover
-RISE_NS = 20_000  # on a wake-up that came later than the slack
+RISE_NS = 50_000  # on a wake-up that came later than the slack
 FALL_NS = round(RISE_NS * (1 - IN_TIME_SHARE) / IN_TIME_SHARE)  # on any other
 HASTE = 8  # times faster it falls before the first late wake-up
-FLOOR_NS = 5_000  # below this the way out of the sleep itself is what takes the time
+FLOOR_NS = 60_000  # a shorter spin leaves the code behind it cold and a noisy host no room
 
 
 class SpinSlack:
