@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -52,7 +53,7 @@ def checked_position_rad(setpoint: SafeSetpoint, joints: int) -> Float64Array:
     position_rad = setpoint.position_rad
     if position_rad.shape != (joints,):
         raise ValueError(f"setpoint has shape {position_rad.shape}, the bus ({joints},)")
-    if not np.isfinite(position_rad).all():
+    if not all(map(isfinite, position_rad.tolist())):  # quicker than NumPy for a few joints
         raise ValueError(f"setpoint is not finite: {position_rad.tolist()}")
     return position_rad
 

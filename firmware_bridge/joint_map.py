@@ -88,6 +88,23 @@ class JointScale:
         """Currents or torques with the sign of the joint."""
         return value * self._direction
 
+    def rows(
+        self,
+        position: Float64Array | float,
+        velocity: Float64Array | float,
+        current_ma: Float64Array | float,
+    ) -> tuple[Float64Array, Float64Array]:
+        """Factors and offsets, each (3, joints), from rows of a device's codes to a joint's state.
+
+        The rows are position [rad], velocity [rad/s] and current [mA]; the arguments say how many
+        device angles, device velocities and mA one code is.
+        """
+        angle = self._rad_per_unit
+        factors = np.array((angle * position, angle * velocity, self._direction * current_ma))
+        offsets = np.zeros_like(factors)
+        offsets[0] = self._zero_rad
+        return factors, offsets
+
     def position_units(self, position_rad: Float64Array) -> Float64Array:
         """Device angles from joint angles [rad]."""
         return (position_rad - self._zero_rad) / self._rad_per_unit

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
+from itertools import repeat
 from typing import NamedTuple
 
 MAX_STANDARD_ID = 0x7FF
@@ -24,6 +27,17 @@ class CanFrame(NamedTuple):
     fd: bool = False
     switch_rate: bool = False
     stamp_ns: int = 0
+
+
+_from_fields = partial(tuple.__new__, CanFrame)
+_NO = repeat(False)
+_UNSTAMPED = repeat(0)
+
+
+def standard_frames(ids: Iterable[int], payloads: Iterable[bytes]) -> list[CanFrame]:
+    """Classic data frames with standard ids: a cycle's frames at once, quicker than one by one."""
+    fields = zip(ids, payloads, _NO, _NO, _NO, _NO, _UNSTAMPED, strict=False)  # repeats never end
+    return list(map(_from_fields, fields))
 
 
 def frame_fault(frame: CanFrame) -> str | None:

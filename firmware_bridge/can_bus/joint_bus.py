@@ -152,13 +152,14 @@ class CanJointBus:
     def _collect(self, budget_end_ns: int) -> None:
         start_ns = max(self._asked_ns, time.monotonic_ns())
         deadline_ns = min(start_ns + self._timing.reply_timeout_us * 1000, budget_end_ns)
-        while self._missing:
-            frame = self._transport.receive(deadline_ns)
+        missing, receive, accept = self._missing, self._transport.receive, self._dialect.accept
+        while missing:
+            frame = receive(deadline_ns)
             if frame is None:
                 return
-            joint = self._dialect.accept(frame)
+            joint = accept(frame)
             if joint is not None:
-                self._missing.discard(joint)
+                missing.discard(joint)
 
     def write_setpoints(self, setpoint: SafeSetpoint) -> None:
         """Send one target per joint; see ``JointBus.write_setpoints``."""

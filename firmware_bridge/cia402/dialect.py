@@ -7,15 +7,15 @@ host's own heartbeat travels with the cycle, so drives notice when the cycle sto
 from __future__ import annotations
 
 import math
+import struct
 import time
 from collections.abc import Sequence
 
 import numpy as np
 
-from firmware_bridge.can_bus.frame import CanFrame
+from firmware_bridge.can_bus.frame import CanFrame, standard_frames
 from firmware_bridge.can_bus.joint_bus import Measured
 from firmware_bridge.cia402.objects import (
-    COMMAND,
     EMERGENCY,
     EMERGENCY_BASE,
     HEARTBEAT_BASE,
@@ -38,6 +38,7 @@ OPERATIONAL = bytes((0x05,))
 BOOT_UP = b"\0"  # in place of a state in a heartbeat: it has just started
 NS_PER_MS = 1_000_000
 SYNC = CanFrame(SYNC_ID)
+_COMMAND = np.dtype([("word", "<u2"), ("target", "<i4")])  # objects.COMMAND of all drives
 
 
 class Cia402Dialect:
@@ -51,8 +52,13 @@ class Cia402Dialect:
         self._node_by_status = {TPDO2_BASE + node: node for node in joints.ids}
         self._node_by_emergency = {EMERGENCY_BASE + node: node for node in joints.ids}
         self._node_by_heartbeat = {HEARTBEAT_BASE + node: node for node in joints.ids}
-        self._position = np.zeros(len(joints))
-        self._velocity = np.zeros(len(joints))
+        self._motion = [bytes(MOTION.size)] * len(joints)  # as it came
+        self._command_ids = [RPDO1_BASE + node for node in joints.ids]
+        self._commands = np.zeros(len(joints), _COMMAND)
+        self._commands["word"] = Controlword.ENABLE_OPERATION
+        self._targets = self._commands["target"]
+        self._payloads = struct.Struct(f"{_COMMAND.itemsize}s" * len(joints))
+        self._factors, self._offsets = self._scale.rows(1.0, 1.0, math.nan)
         self._heartbeat = CanFrame(HEARTBEAT_BASE + host_id, OPERATIONAL)
         self._heartbeat_ns = heartbeat_ms * NS_PER_MS
         self._next_heartbeat_ns = 0
@@ -62,6 +68,9 @@ class Cia402Dialect:
     def set_counts_per_turn(self, counts_per_turn: dict[int, int]) -> None:
         """Take over what set-up read from the drives, by node."""
         self._counts = np.array([counts_per_turn[node] for node in self._ids], dtype=np.float64)
+        self._factors, self._offsets = self._scale.rows(
+            1.0 / self._counts, 1.0 / self._counts, math.nan
+        )
 
     def questions(self, joints: Sequence[int]) -> list[CanFrame]:
         """One SYNC: all drives answer, whoever was asked for."""
@@ -79,13 +88,9 @@ class Cia402Dialect:
     def setpoints(self, position_rad: Float64Array) -> list[CanFrame]:
         """Targets, applied by all drives at the SYNC behind them."""
         counts = np.rint(self._scale.position_units(position_rad) * self._counts)
-        targets = [int(max(-INT32_LIMIT, min(INT32_LIMIT, count))) for count in counts.tolist()]
-        word = int(Controlword.ENABLE_OPERATION)
-        frames = [
-            CanFrame(RPDO1_BASE + node, COMMAND.pack(word, target))
-            for node, target in zip(self._ids, targets, strict=True)
-        ]
-        return [*self.heartbeat(), *frames, SYNC]
+        self._targets[:] = np.minimum(np.maximum(counts, -INT32_LIMIT), INT32_LIMIT)
+        payloads = self._payloads.unpack(self._commands.tobytes())
+        return [*self.heartbeat(), *standard_frames(self._command_ids, payloads), SYNC]
 
     def accept(self, frame: CanFrame) -> int | None:
         """Take motion in; ``DeviceError`` for an emergency or a drive that left its state."""
@@ -94,7 +99,7 @@ class Cia402Dialect:
         if joint is not None:
             if len(data) != MOTION.size or frame.remote:
                 return None
-            self._position[joint], self._velocity[joint] = MOTION.unpack(data)
+            self._motion[joint] = data
             return joint
         node = self._node_by_heartbeat.get(can_id)
         if node is not None and data == BOOT_UP:
@@ -117,9 +122,9 @@ class Cia402Dialect:
 
     def measured(self) -> Measured:
         """Positions and velocities along the joints."""
-        scale = self._scale
-        return Measured(
-            scale.position_rad(self._position / self._counts),
-            scale.velocity_rad_s(self._velocity / self._counts),
-            np.full(len(self._ids), math.nan),
-        )
+        state = np.empty((3, len(self._ids)))
+        state[:2] = np.frombuffer(b"".join(self._motion), "<i4").reshape(-1, 2).T
+        state[2] = math.nan
+        state *= self._factors
+        state += self._offsets
+        return Measured(*state)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from firmware_bridge.can_bus.frame import CanFrame
+from firmware_bridge.can_bus.frame import CanFrame, standard_frames
 from firmware_bridge.can_bus.joint_bus import Measured
 from firmware_bridge.damiao import codec
 from firmware_bridge.damiao.codec import ENABLED, Feedback, MitCommand, Ranges
@@ -20,6 +20,7 @@ DEFAULT_RANGES = Ranges(12.5, 30.0, 10.0)  # DM-J4310
 MA_PER_A = 1000.0
 MAX_POSITION_CODE = 0xFFFF
 _MIDDLE = bytes((0, 0x80, 0, 0x80, 0x08, 0, 0, 0))  # feedback of zeros
+_COMMAND = np.dtype([("position", ">u2"), ("rest", "V6")])
 _MAX_CODES = np.array((MAX_POSITION_CODE, 0xFFF, 0xFFF), dtype=np.float64)
 
 
@@ -36,6 +37,9 @@ class DamiaoDialect:
         self._joint_by_master = {i + master_offset: j for j, i in enumerate(joints.ids)}
         self._gains = list(zip(kp, kd, strict=True))
         self._scale = JointScale(joints, 1.0)
+        self._commands = np.zeros(len(joints), _COMMAND)
+        self._goal_codes = self._commands["position"]
+        self._payloads = struct.Struct("8s" * len(joints))
         self.set_motors([DEFAULT_RANGES] * len(joints), [math.nan] * len(joints))
         self._layout = struct.Struct(">" + "xHHB2x" * len(joints))
         self._feedback = [_MIDDLE] * len(joints)
@@ -51,12 +55,9 @@ class DamiaoDialect:
         at_one = self._scale.position_units(np.ones(len(ranges)))
         self._codes_per_rad = (at_one - at_zero) * codes
         self._code_at_zero = (at_zero + full_scale[:, 0]) * codes
-        self._packed_gains = [
-            int.from_bytes(
-                codec.mit_command(0, MitCommand(0.0, 0.0, kp, kd, 0.0), one).data[2:], "big"
-            )
-            for (kp, kd), one in zip(self._gains, self.ranges, strict=True)
-        ]
+        for joint in range(len(self.ranges)):  # a cycle changes the positions only
+            command = np.frombuffer(self.command(joint, 0.0).data, _COMMAND)
+            self._commands[joint : joint + 1] = command
 
     def _set_measures(self, full_scale: Float64Array, torque_per_ampere: Float64Array) -> None:
         """What one code, and what the lowest code, of each measure means along its joint."""
@@ -76,11 +77,9 @@ class DamiaoDialect:
 
     def setpoints(self, position_rad: Float64Array) -> list[CanFrame]:
         """Hold these positions with the configured stiffness and damping."""
-        codes = (position_rad * self._codes_per_rad + self._code_at_zero).tolist()
-        return [
-            CanFrame(motor_id, (_saturated(code) << 48 | gains).to_bytes(8, "big"))
-            for motor_id, code, gains in zip(self._ids, codes, self._packed_gains, strict=True)
-        ]
+        codes = np.rint(position_rad * self._codes_per_rad + self._code_at_zero)
+        self._goal_codes[:] = np.minimum(np.maximum(codes, 0.0), MAX_POSITION_CODE)
+        return standard_frames(self._ids, self._payloads.unpack(self._commands.tobytes()))
 
     def command(self, joint: int, position: float) -> CanFrame:
         """Hold a motor angle [rad]."""
@@ -122,8 +121,3 @@ class DamiaoDialect:
         scaled *= self._per_code
         scaled += self._at_code_zero
         return Measured(*scaled)
-
-
-def _saturated(code: float) -> int:
-    """The nearest code that the wire has."""
-    return 0 if code <= 0.0 else MAX_POSITION_CODE if code >= MAX_POSITION_CODE else round(code)

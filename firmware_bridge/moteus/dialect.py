@@ -35,6 +35,7 @@ _TIMEOUT = codec.header(WRITE, Width.F32, Register.COMMAND_TIMEOUT, 1)
 _F32 = struct.Struct("<f")
 # The answer to QUESTION as a servo sends it: what stands where, and what it must begin with.
 _ANSWER = struct.Struct("<2sb2sf2shhh2sb")
+_READING = "5xf2xh2xh3x"  # of the same: turns, speed and current
 _ANSWER_MARKS = (b"\x21\x00", b"\x2d\x01", b"\x27\x02", b"\x21\x0f")
 _VELOCITY_UNIT, _CURRENT_UNIT = 0.00025, 0.1
 _INT16_NAN = -32768
@@ -57,7 +58,11 @@ class MoteusDialect:
         whole = fd_padded(_HEAD + bytes(4) + tail, codec.NOP)
         self._tail = whole[len(_HEAD) + 4 :]
         self._questions = [codec.frame(can_id, QUESTION) for can_id in self._command_ids]
-        self._values = [(0.0, 0, 0)] * len(joints)  # turns, velocity units, current units
+        self._answers = [bytes(_ANSWER.size)] * len(joints)
+        self._readings = struct.Struct("<" + _READING * len(joints))
+        self._factors, self._offsets = self._scale.rows(
+            1.0, _VELOCITY_UNIT, _CURRENT_UNIT * MA_PER_A
+        )
         self._owes = [False] * len(joints)
         self.watched = False  # a servo that left position mode is a fault
 
@@ -98,19 +103,18 @@ class MoteusDialect:
             raise DeviceError(f"servo {self._ids[joint]} {describe_mode(mode, fault)}")
         if not isfinite(turns) or speed == _INT16_NAN or current == _INT16_NAN:
             return None
-        self._values[joint] = (turns, speed, current)
+        self._answers[joint] = frame.data[: _ANSWER.size]
         self._owes[joint] = False
         return joint
 
     def measured(self) -> Measured:
         """Positions, velocities and currents along the joints."""
-        scale = self._scale
-        turns, speed, current = np.array(self._values, dtype=np.float64).T
-        return Measured(
-            scale.position_rad(turns),
-            scale.velocity_rad_s(speed * _VELOCITY_UNIT),
-            scale.along_joint(current * (_CURRENT_UNIT * MA_PER_A)),
-        )
+        values = self._readings.unpack(b"".join(self._answers))
+        flat = (*values[::3], *values[1::3], *values[2::3])  # an array of those is made faster
+        state = np.array(flat, dtype=np.float64).reshape(3, -1)
+        state *= self._factors
+        state += self._offsets
+        return Measured(*state)
 
 
 def describe_mode(mode: int, fault: int) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Sequence
 
 import numpy as np
 
-from firmware_bridge.can_bus.frame import CanFrame
+from firmware_bridge.can_bus.frame import CanFrame, standard_frames
 from firmware_bridge.can_bus.joint_bus import Measured
 from firmware_bridge.errors import DeviceError
 from firmware_bridge.joint_map import JointMap, JointScale
@@ -18,7 +19,6 @@ from firmware_bridge.odrive.errors import describe_axis_error
 
 RAD_PER_TURN = 2.0 * math.pi
 MA_PER_A = 1000.0
-NO_FEEDFORWARD = bytes(4)
 ESTIMATES, CURRENTS, HEARTBEAT = (
     int(Command.GET_ENCODER_ESTIMATES),
     int(Command.GET_IQ),
@@ -46,9 +46,11 @@ class ODriveDialect:
             codec.ask(node, Command.GET_ENCODER_ESTIMATES) for node in joints.ids
         ]
         self._with_currents = with_currents
-        self._turns = np.zeros(len(joints))
-        self._turns_s = np.zeros(len(joints))
-        self._amperes = np.full(len(joints), math.nan)
+        self._inputs = np.zeros((len(joints), 2), "<f4")  # the second, feed-forward, stays 0
+        self._payloads = struct.Struct("8s" * len(joints))
+        self._estimates = [bytes(8)] * len(joints)  # turns and turns/s, as they came
+        self._amperes = [math.nan] * len(joints)
+        self._factors, self._offsets = self._scale.rows(1.0, 1.0, MA_PER_A)
         self._half = [False] * len(joints)  # the estimates of a pair of answers have come
         self.firmware: dict[int, tuple[int, int]] = {}
         self.watched = False  # a node outside closed loop is a fault
@@ -70,11 +72,8 @@ class ODriveDialect:
 
     def setpoints(self, targets: Float64Array) -> list[CanFrame]:
         """One input position or velocity each; both begin with a float, and no feed-forward."""
-        turns = self._in_turns(targets).astype("<f4").tobytes()
-        return [
-            CanFrame(can_id, turns[4 * joint : 4 * joint + 4] + NO_FEEDFORWARD)
-            for joint, can_id in enumerate(self._input_ids)
-        ]
+        self._inputs[:, 0] = self._in_turns(targets)
+        return standard_frames(self._input_ids, self._payloads.unpack(self._inputs.tobytes()))
 
     def _in_turns(self, targets: Float64Array) -> Float64Array:
         turns = self._scale.position_units(targets)
@@ -97,7 +96,7 @@ class ODriveDialect:
         if values is None or not math.isfinite(values[0] + values[1]):
             return None
         if command == ESTIMATES:
-            self._turns[joint], self._turns_s[joint] = values
+            self._estimates[joint] = frame.data
             self._half[joint] = True
             return None if self._with_currents else joint
         self._amperes[joint] = values[1]
@@ -114,9 +113,9 @@ class ODriveDialect:
 
     def measured(self) -> Measured:
         """Positions, velocities and currents along the joints."""
-        scale = self._scale
-        return Measured(
-            scale.position_rad(self._turns),
-            scale.velocity_rad_s(self._turns_s),
-            scale.along_joint(self._amperes) * MA_PER_A,
-        )
+        state = np.empty((3, len(self._nodes)))
+        state[:2] = np.frombuffer(b"".join(self._estimates), "<f4").reshape(-1, 2).T
+        state[2] = self._amperes
+        state *= self._factors
+        state += self._offsets
+        return Measured(*state)
