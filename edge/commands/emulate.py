@@ -34,7 +34,9 @@ def emulate(
     interface: Annotated[
         str, typer.Option(help="CAN: oatcan, or slcan for a serial adapter in front of it.")
     ] = CAN_INTERFACE,
-    channel: Annotated[str, typer.Option(help="CAN: name of the simulated bus.")] = "oatcan",
+    channel: Annotated[
+        str | None, typer.Option(help=f"CAN: name of the simulated bus (default {CAN_INTERFACE}).")
+    ] = None,
     plant: Annotated[
         str, typer.Option(help="What the motors move: simple, viperx or so101.")
     ] = "simple",
@@ -52,9 +54,13 @@ def emulate(
         _usage(f"interface {interface!r} cannot be emulated on (known: {known_ones})")
     if interface == ADAPTER and not known[protocol].is_can:
         _usage(f"interface {ADAPTER!r} is for CAN: {protocol} runs on a serial line")
+    if link is not None and known[protocol].is_can and interface != ADAPTER:
+        _usage(f"--link {str(link)!r} is for serial ports: {protocol} runs on CAN (--channel)")
+    if channel is not None and not known[protocol].is_can:
+        _usage(f"--channel {channel!r} is for CAN: {protocol} runs on a serial line (--link)")
     if plant not in PLANTS:
         _usage(f"plant {plant!r} is not known (known: {', '.join(PLANTS)})")
-    line = LineOptions(link, baud, channel, may_host=interface != ADAPTER)
+    line = LineOptions(link, baud, channel or CAN_INTERFACE, may_host=interface != ADAPTER)
     try:
         emulation = make_emulation(known[protocol], plant, joints, line)
         if interface == ADAPTER:

@@ -13,6 +13,8 @@ from firmware_bridge.dynamixel.units import RETURN_DELAY_UNIT_US, WATCHDOG_UNIT_
 from firmware_bridge.emulation.dynamixel_servo import DynamixelServo
 from firmware_bridge.emulation.wire import Reply
 
+_BULK_BLOCK = struct.Struct("<BHH")  # id, address, length
+
 
 class EmulatedDynamixelBus:
     """Lets every servo hear every packet and puts their answers in order.
@@ -42,6 +44,8 @@ class EmulatedDynamixelBus:
             Instruction.SYNC_READ: self._sync_read,
             Instruction.SYNC_WRITE: self._sync_write,
             Instruction.FAST_SYNC_READ: self._fast_sync_read,
+            Instruction.BULK_READ: self._bulk_read,
+            Instruction.BULK_WRITE: self._bulk_write,
         }
 
     def receive(self, data: bytes, now_ns: int) -> list[Reply]:
@@ -137,6 +141,30 @@ class EmulatedDynamixelBus:
         for at in range(4, len(parameters), length + 1):
             self._write_one(parameters[at], address, parameters[at + 1 : at + 1 + length])
         return []
+
+    def _bulk_write(self, packet: Packet) -> list[Reply]:
+        """Blocks of id, address, length and data; nobody answers. A block cut off counts not."""
+        parameters, at = packet.parameters, 0
+        while at + _BULK_BLOCK.size <= len(parameters):
+            device_id, address, length = _BULK_BLOCK.unpack_from(parameters, at)
+            at += _BULK_BLOCK.size
+            data = parameters[at : at + length]
+            if not data or len(data) < length:
+                break
+            self._write_one(device_id, address, data)
+            at += length
+        return []
+
+    def _bulk_read(self, packet: Packet) -> list[Reply]:
+        """Blocks of id, address and length: each servo answers by itself, in their order."""
+        if packet.device_id != codec.BROADCAST_ID or len(packet.parameters) % _BULK_BLOCK.size:
+            return []
+        self.measure()
+        return [
+            _reply(servo, *servo.read(address, length))
+            for device_id, address, length in _BULK_BLOCK.iter_unpack(packet.parameters)
+            for servo in self._addressed(device_id)[:1]
+        ]
 
     def _reboot(self, packet: Packet) -> list[Reply]:
         self.changed = True

@@ -8,6 +8,8 @@ import pytest
 from dynamixel_sdk import (
     COMM_RX_TIMEOUT,
     COMM_SUCCESS,
+    GroupBulkRead,
+    GroupBulkWrite,
     GroupSyncRead,
     GroupSyncWrite,
     PacketHandler,
@@ -170,6 +172,22 @@ def test_the_sdk_moves_joints_by_a_sync_write(port: PortHandler, line: EmulatedL
     assert eventually(
         lambda: [line.servo(i).table[Register.PRESENT_POSITION] for i in (1, 9)] == [2148, 1948]
     )
+
+
+def test_the_sdk_writes_and_reads_different_registers_in_bulk(
+    port: PortHandler, line: EmulatedLine
+) -> None:
+    first, second = line.bus.servos[0].servo_id, line.bus.servos[-1].servo_id
+    wanted = {first: (Register.PROFILE_VELOCITY, 4, 77), second: (Register.LED, 1, 1)}
+    write, read = GroupBulkWrite(port, SDK), GroupBulkRead(port, SDK)
+    for servo_id, (address, length, value) in wanted.items():
+        assert write.addParam(servo_id, address, length, list(value.to_bytes(length, "little")))
+        assert read.addParam(servo_id, address, length)
+    assert write.txPacket() == COMM_SUCCESS
+    answered(lambda: (read.txRxPacket(), 0))
+    for servo_id, (address, length, value) in wanted.items():
+        assert read.isAvailable(servo_id, address, length)
+        assert read.getData(servo_id, address, length) == value
 
 
 def test_the_sdk_reboots_a_servo(line: EmulatedLine, port: PortHandler) -> None:

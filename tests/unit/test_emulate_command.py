@@ -76,6 +76,8 @@ def test_each_protocols_bus_drives_its_emulation_in_another_process(name, tmp_pa
         (["semaphore"], "protocol 'semaphore' is not known"),
         (["odrive", "--interface", "socketcan"], "interface 'socketcan' cannot be emulated"),
         (["feetech", "--plant", "whale"], "plant 'whale' is not known"),
+        (["odrive", "--link", "x"], "--link 'x' is for serial ports: odrive runs on CAN"),
+        (["feetech", "--channel", "c"], "--channel 'c' is for CAN: feetech runs on a serial line"),
     ],
 )
 def test_what_cannot_be_emulated_is_named(arguments: list[str], message: str) -> None:
