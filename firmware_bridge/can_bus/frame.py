@@ -30,13 +30,19 @@ class CanFrame(NamedTuple):
 
 
 _from_fields = partial(tuple.__new__, CanFrame)
-_NO = repeat(False)
+_NO, _YES = repeat(False), repeat(True)
 _UNSTAMPED = repeat(0)
 
 
 def standard_frames(ids: Iterable[int], payloads: Iterable[bytes]) -> list[CanFrame]:
     """Classic data frames with standard ids: a cycle's frames at once, quicker than one by one."""
     fields = zip(ids, payloads, _NO, _NO, _NO, _NO, _UNSTAMPED, strict=False)  # repeats never end
+    return list(map(_from_fields, fields))
+
+
+def extended_fd_frames(ids: Iterable[int], payloads: Iterable[bytes]) -> list[CanFrame]:
+    """The same with extended ids and CAN FD at both bit rates; payloads of lengths that it has."""
+    fields = zip(ids, payloads, _YES, _NO, _YES, _YES, _UNSTAMPED, strict=False)
     return list(map(_from_fields, fields))
 
 

@@ -13,7 +13,7 @@ from math import isfinite
 
 import numpy as np
 
-from firmware_bridge.can_bus.frame import CanFrame, fd_padded
+from firmware_bridge.can_bus.frame import CanFrame, extended_fd_frames, fd_padded
 from firmware_bridge.can_bus.joint_bus import Measured
 from firmware_bridge.errors import DeviceError
 from firmware_bridge.joint_map import JointMap, JointScale
@@ -57,6 +57,10 @@ class MoteusDialect:
         tail = _TIMEOUT + _F32.pack(watchdog_s) + QUESTION
         whole = fd_padded(_HEAD + bytes(4) + tail, codec.NOP)
         self._tail = whole[len(_HEAD) + 4 :]
+        form = [("head", f"V{len(_HEAD)}"), ("turns", "<f4"), ("tail", f"V{len(self._tail)}")]
+        self._commands = np.frombuffer(bytearray(whole * len(joints)), np.dtype(form))
+        self._turns = self._commands["turns"]
+        self._payloads = struct.Struct(f"{len(whole)}s" * len(joints))
         self._questions = [codec.frame(can_id, QUESTION) for can_id in self._command_ids]
         self._answers = [bytes(_ANSWER.size)] * len(joints)
         self._readings = struct.Struct("<" + _READING * len(joints))
@@ -72,11 +76,9 @@ class MoteusDialect:
 
     def setpoints(self, position_rad: Float64Array) -> list[CanFrame]:
         """Position mode at these turns, each with the question for its state."""
-        turns = self._scale.position_units(position_rad).astype("<f4").tobytes()
-        frames = [
-            CanFrame(can_id, _HEAD + turns[4 * j : 4 * j + 4] + self._tail, True, False, True, True)
-            for j, can_id in enumerate(self._command_ids)
-        ]
+        self._turns[:] = self._scale.position_units(position_rad)
+        payloads = self._payloads.unpack(self._commands.tobytes())
+        frames = extended_fd_frames(self._command_ids, payloads)
         if True in self._owes:
             frames = [
                 question if owes else frame
