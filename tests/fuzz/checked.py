@@ -8,6 +8,8 @@ from random import Random
 from typing import Any
 
 from firmware_bridge.dynamixel import codec as dynamixel
+from firmware_bridge.dynamixel.cycle import StateQuestion
+from firmware_bridge.dynamixel.cycle import WholeAnswer as CommonAnswer
 from firmware_bridge.dynamixel.parser import PacketParser as DynamixelParser
 from firmware_bridge.feetech import codec as feetech
 from firmware_bridge.feetech.whole_answer import WholeAnswer
@@ -80,6 +82,23 @@ def _read_fast_sync(data: bytes) -> list[Any]:
     return [answers for answers in found if answers]
 
 
+_QUESTION = StateQuestion(_IDS, fast=True)
+_COMMON = CommonAnswer(_QUESTION)
+
+
+def _common_answer(chance: Random) -> tuple[bytes, Any]:
+    """One without stuffing, which the packet parser would go through instead."""
+    while True:
+        data, _ = _fast_sync(chance)
+        if len(data) == _QUESTION.answer_length:
+            return data, _read_common(data)[0]
+
+
+def _read_common(data: bytes) -> list[Any]:
+    states = _COMMON.states(data)
+    return [] if states is None else [states.tobytes()]
+
+
 def _feetech(chance: Random) -> tuple[bytes, Any]:
     packet = feetech.Packet(chance.randrange(254), chance.randrange(256), chance.randbytes(12))
     return feetech.encode(*packet), packet
@@ -137,6 +156,7 @@ TARGETS = {
     "dynamixel fast sync answers": Checked(
         _fast_sync, _read_fast_sync, 2**-16, dynamixel.HEADER
     ),
+    "dynamixel whole answers": Checked(_common_answer, _read_common, 2**-16),
     "feetech packets": Checked(
         _feetech, lambda data: list(feetech.PacketParser().feed(data)), 2**-8, b"\xff"
     ),
