@@ -101,10 +101,9 @@ class LatencyModel:
 
     ``factor`` is how much slower than the profile the device must be taken to be. It rises fast and
     falls slowly over the plans, and so lies above their mean, which is what counts where nothing is
-    at risk; a slowness that sets in within a plan counts in that plan already. How far a
-    decode exceeded it of late widens what must be reckoned with: profiles are measured in peace.
-    What prefill
-    took does not enter into later plans: it pays for caches that other work has emptied.
+    at risk; a slowness that sets in within a plan counts in that plan already. How far a decode
+    exceeded it of late widens what must be reckoned with: profiles are measured in peace. What
+    prefill took does not enter into later plans: it pays for caches that other work has emptied.
     """
 
     def __init__(self, profile: Profile) -> None:
@@ -112,6 +111,7 @@ class LatencyModel:
         self.factor = 1.0
         self._mean = 1.0
         self._surprise = 1.0
+        # Of the stage before a decision, by the number of tokens there are then.
         self._stage_ns = (profile.prefill_ns, profile.prefill_ns, *profile.token_ns[1:])
         self._reckon()
 
