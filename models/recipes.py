@@ -196,7 +196,7 @@ RECIPES["viperx-lift-small"] = replace(
     tokenizer_schedule=Schedule(steps=1_200, batch_size=64, learning_rate=3e-3),
     policy_schedule=Schedule(steps=1_500, batch_size=64, learning_rate=2e-3, weight_decay=0.05),
 )
-"""A fiftieth of the compute: minutes of one core, to compare methods rather than to run."""
+"""A thirtieth of the compute: minutes of one core, to compare methods rather than to run."""
 
 
 def get_recipe(name: str, conditioned: bool = True) -> Recipe:
