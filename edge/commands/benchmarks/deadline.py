@@ -35,6 +35,7 @@ from edge.shared_memory import Record
 SETTLE_PLANS = 100  # at each new load, before counting: the correction follows within a second
 PROFILE_PLANS = 1_000
 THROTTLE = "throttle"
+LOADS = (*KINDS, THROTTLE)
 
 
 def run(
@@ -42,9 +43,8 @@ def run(
 ) -> list[dict[str, Any]]:
     """One row for every load and budget; ``directory`` takes the mailboxes."""
     for kind in kinds:
-        if kind not in (*KINDS, THROTTLE):
-            allowed = ", ".join((*KINDS, THROTTLE))
-            raise UsageError(f"--stress is {kind!r}, allowed are {allowed}")
+        if kind not in LOADS:
+            raise UsageError(f"--stress is {kind!r}, allowed are {', '.join(LOADS)}")
     loaded = bundle.load(path)
     settings = robot.planner
     engine = build_engine(loaded, settings.engine, settings.precision)

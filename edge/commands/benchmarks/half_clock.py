@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from edge.engines import Engine, Float32Array
 from edge.shared_memory import Record
+
+T = TypeVar("T")
 
 
 class HalfClock:
@@ -21,32 +24,24 @@ class HalfClock:
 
     def prefill(self, features: Record) -> None:
         """See ``Engine.prefill``."""
-        begun_ns = self._clock()
-        self._engine.prefill(features)
-        self._spin(begun_ns)
+        self._twice(lambda: self._engine.prefill(features))
 
     def next_token(self) -> int:
         """See ``Engine.next_token``."""
-        begun_ns = self._clock()
-        token = self._engine.next_token()
-        self._spin(begun_ns)
-        return token
+        return self._twice(self._engine.next_token)
 
     def decode(self, prefix: int) -> Float32Array:
         """See ``Decoder.decode``."""
-        begun_ns = self._clock()
-        actions = self._engine.decode(prefix)
-        self._spin(begun_ns)
-        return actions
+        return self._twice(lambda: self._engine.decode(prefix))
 
     def decode_full(self, prefix: int) -> Float32Array:
         """See ``Decoder.decode_full``."""
-        begun_ns = self._clock()
-        actions = self._engine.decode_full(prefix)
-        self._spin(begun_ns)
-        return actions
+        return self._twice(lambda: self._engine.decode_full(prefix))
 
-    def _spin(self, begun_ns: int) -> None:
+    def _twice(self, stage: Callable[[], T]) -> T:
+        begun_ns = self._clock()
+        result = stage()
         end_ns = 2 * self._clock() - begun_ns
         while self._clock() < end_ns:
             pass
+        return result

@@ -30,7 +30,7 @@ SPREAD = Spread(
     shove_rad=(0.15, 0.10, 0.10, 0.06, 0.15, 0.20),
 )
 
-PLACING_SPREAD = replace(SPREAD, shove_rad=(0.15, 0.10, 0.10, 0.06, 0.15, 0.50))
+PLACING_SPREAD = replace(SPREAD, shove_rad=(*SPREAD.shove_rad[:-1], 0.50))
 """The wrist is turned into anything between the two grasps: a cube held askew is never placed."""
 
 
