@@ -46,6 +46,25 @@ class Measured(NamedTuple):
     velocity_rad_s: Float64Array
     current_ma: Float64Array
 
+    @classmethod
+    def of_pairs(
+        cls,
+        pairs: Sequence[bytes],
+        code: str,
+        currents: Sequence[float] | float,
+        scaling: tuple[Float64Array, Float64Array],
+    ) -> Measured:
+        """From a position and a velocity of each joint as they came, both of dtype ``code``.
+
+        ``currents`` are device codes too; ``scaling`` is that of ``JointScale.rows``.
+        """
+        state, (factors, offsets) = np.empty((3, len(pairs))), scaling
+        state[:2] = np.frombuffer(b"".join(pairs), code).reshape(-1, 2).T
+        state[2] = currents
+        state *= factors
+        state += offsets
+        return cls(*state)
+
 
 class CanDialect(Protocol):
     """The frames of a control cycle in one protocol; does no input or output."""

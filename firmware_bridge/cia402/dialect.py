@@ -58,7 +58,7 @@ class Cia402Dialect:
         self._commands["word"] = Controlword.ENABLE_OPERATION
         self._targets = self._commands["target"]
         self._payloads = struct.Struct(f"{_COMMAND.itemsize}s" * len(joints))
-        self._factors, self._offsets = self._scale.rows(1.0, 1.0, math.nan)
+        self._scaling = self._scale.rows(1.0, 1.0, math.nan)
         self._heartbeat = CanFrame(HEARTBEAT_BASE + host_id, OPERATIONAL)
         self._heartbeat_ns = heartbeat_ms * NS_PER_MS
         self._next_heartbeat_ns = 0
@@ -68,9 +68,7 @@ class Cia402Dialect:
     def set_counts_per_turn(self, counts_per_turn: dict[int, int]) -> None:
         """Take over what set-up read from the drives, by node."""
         self._counts = np.array([counts_per_turn[node] for node in self._ids], dtype=np.float64)
-        self._factors, self._offsets = self._scale.rows(
-            1.0 / self._counts, 1.0 / self._counts, math.nan
-        )
+        self._scaling = self._scale.rows(1.0 / self._counts, 1.0 / self._counts, math.nan)
 
     def questions(self, joints: Sequence[int]) -> list[CanFrame]:
         """One SYNC: all drives answer, whoever was asked for."""
@@ -122,9 +120,4 @@ class Cia402Dialect:
 
     def measured(self) -> Measured:
         """Positions and velocities along the joints."""
-        state = np.empty((3, len(self._ids)))
-        state[:2] = np.frombuffer(b"".join(self._motion), "<i4").reshape(-1, 2).T
-        state[2] = math.nan
-        state *= self._factors
-        state += self._offsets
-        return Measured(*state)
+        return Measured.of_pairs(self._motion, "<i4", math.nan, self._scaling)

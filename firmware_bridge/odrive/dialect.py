@@ -50,7 +50,7 @@ class ODriveDialect:
         self._payloads = struct.Struct("8s" * len(joints))
         self._estimates = [bytes(8)] * len(joints)  # turns and turns/s, as they came
         self._amperes = [math.nan] * len(joints)
-        self._factors, self._offsets = self._scale.rows(1.0, 1.0, MA_PER_A)
+        self._scaling = self._scale.rows(1.0, 1.0, MA_PER_A)
         self._half = [False] * len(joints)  # the estimates of a pair of answers have come
         self.firmware: dict[int, tuple[int, int]] = {}
         self.watched = False  # a node outside closed loop is a fault
@@ -113,9 +113,4 @@ class ODriveDialect:
 
     def measured(self) -> Measured:
         """Positions, velocities and currents along the joints."""
-        state = np.empty((3, len(self._nodes)))
-        state[:2] = np.frombuffer(b"".join(self._estimates), "<f4").reshape(-1, 2).T
-        state[2] = self._amperes
-        state *= self._factors
-        state += self._offsets
-        return Measured(*state)
+        return Measured.of_pairs(self._estimates, "<f4", self._amperes, self._scaling)
