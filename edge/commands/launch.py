@@ -89,7 +89,13 @@ def launch(robot: Robot, bundle_name: str, options: RunOptions) -> dict[str, Any
         )
         stack.enter_context(_armed_by_signal(run))
         interrupted = _run(supervisor, run, options)
-    facts = {"interrupted": interrupted, "seed": options.seed, "log": str(log)}
+    facts = {
+        "bundle": manifest.name,
+        "precision": robot.planner.precision,
+        "interrupted": interrupted,
+        "seed": options.seed,
+        "log": str(log),
+    }
     return run.report.summary() | facts
 
 
@@ -133,18 +139,6 @@ def _check_options(robot: Robot, manifest: Manifest, options: RunOptions) -> Non
         raise UsageError(
             f"--task is {robot.plant!r}, allowed with this bundle is {manifest.task!r}"
         )
-
-
-def with_task(robot: Robot, task: str) -> Robot:
-    """The robot before another simulated task, whose bundle it takes unless told otherwise.
-
-    Raises UsageError for a real robot and for an unknown task.
-    """
-    if not robot.emulated:
-        raise UsageError(f"--task is {task!r}, but robot {robot.name} has real ports")
-    if task not in TASK_NAMES:
-        raise UsageError(f"--task is {task!r}, allowed are {', '.join(TASK_NAMES)}")
-    return robot.model_copy(update={"plant": task, "bundle": task})
 
 
 def resolve_ports(robot: Robot, directory: Path) -> Robot:

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-DEFAULT_EPISODE_S = 8.0
 INTERRUPTED = 130  # as shells report a process that SIGINT ended
 DEFAULT_ARM_WITHIN_S = 60.0
 
@@ -19,8 +18,11 @@ def run(
     episodes: Annotated[int, typer.Option(min=1, max=100_000)] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the cube's poses.")] = 0,
     seconds: Annotated[
-        float, typer.Option(min=0.1, max=86_400, help="Longest episode.")
-    ] = DEFAULT_EPISODE_S,
+        float | None,
+        typer.Option(
+            min=0.1, max=86_400, help="Longest episode. [the task's and 2 s; 8 on a real robot]"
+        ),
+    ] = None,
     budget_us: Annotated[
         int | None, typer.Option(help="Time from an observation to its chunk.")
     ] = None,
@@ -31,7 +33,10 @@ def run(
         str | None, typer.Option(help="A shipped bundle, or a directory. [the task's]")
     ] = None,
     engine: Annotated[str | None, typer.Option(help="What runs the bundle's graphs.")] = None,
-    precision: Annotated[str | None, typer.Option(help="Which of the bundle's precisions.")] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="Which of the bundle's precisions. [the robot's; fp32 without it]"),
+    ] = None,
     max_prefix: Annotated[int | None, typer.Option(min=1, help="Never more tokens.")] = None,
     bus: Annotated[
         str | None, typer.Option(help="Protocol of the bus: dynamixel, oatlink.")
@@ -59,8 +64,9 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
     """Run a policy on a robot, simulated or real, and report how it went."""
-    from edge.commands.launch import RunOptions, launch, with_task
+    from edge.commands.launch import RunOptions, launch
     from edge.commands.options import pairs
+    from edge.commands.other_task import longest_episode_s, planning_with, with_task
     from edge.robot import load_robot
 
     planner = _given(budget_us=budget_us, engine=engine, precision=precision)
@@ -72,16 +78,20 @@ def run(
         bus=_given(protocol=bus, controller=controller),
         calibration=calibration,
     )
+    own = loaded.bundle
     if task is not None:
         loaded = with_task(loaded, task)
+    name = bundle or loaded.bundle
+    if precision is None and name != own:
+        loaded = planning_with(loaded, name)
     if dry_run:
         from edge.commands.dry_run import dry_run as report_rates
 
-        report_rates(loaded, bundle or loaded.bundle, as_json)
+        report_rates(loaded, name, as_json)
         return
     options = RunOptions(
         episodes=episodes,
-        seconds=seconds,
+        seconds=longest_episode_s(loaded) if seconds is None else seconds,
         seed=seed,
         max_prefix=max_prefix,
         engage=engage,
@@ -90,7 +100,7 @@ def run(
         status_file=status_file,
         show=not as_json and sys.stdout.isatty(),
     )
-    summary = launch(loaded, bundle or loaded.bundle, options)
+    summary = launch(loaded, name, options)
     _report(summary, as_json)
     if summary["interrupted"]:
         print("oat-edge: interrupted", file=sys.stderr)
