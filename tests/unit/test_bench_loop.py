@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import sys
 from collections import Counter
@@ -19,6 +20,7 @@ from edge.commands.benchmarks import loop
 from edge.commands.benchmarks.cyclictest import LONGEST_US, Cyclictest
 from edge.commands.benchmarks.lateness import of_histogram, of_samples
 from edge.commands.benchmarks.loop_process import LoopProcess, Setup, Slice
+from edge.commands.benchmarks.stolen import stolen_ms
 from edge.commands.main import app
 from edge.errors import RunError, UsageError
 from edge.robot import ServoRates, load_robot
@@ -153,6 +155,35 @@ def test_a_run_reports_all_three_loops_and_their_ratios(
     assert result["ratio_p99_frugal"] == pytest.approx(result["frugal"]["p99_us"] / 40, abs=1e-4)
     assert 0 < result["core_share"] < 1
     assert result["scheduler"]["policy"] in ("SCHED_FIFO", "SCHED_OTHER")
+
+
+def test_what_a_hypervisor_took_is_told_for_the_turns_of_each_loop(
+    yardstick: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yardstick()
+    readings = iter([0.0, 10.0, 10.0, 40.0, 40.0, 40.0])
+    monkeypatch.setattr(loop, "stolen_ms", lambda: next(readings))
+    refused: Any = Refused()
+    trial = loop.Trial(refused, settings(), "cyclictest")
+    trial.run(0.1)
+    assert trial.result()["stolen_ms"] == {"servo": 10.0, "cyclictest": 30.0, "frugal": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected_ms"),
+    [
+        ("cpu  9 8 7 6 5 4 3 250 1 0\ncpu0 1 1 1 1 1 1 1 99 0 0\n", 2500.0),
+        ("cpu  9 8 7 6\n", 0.0),
+        ("", 0.0),
+    ],
+)
+def test_stolen_time_is_read_of_all_cores_together(
+    tmp_path: Path, text: str, expected_ms: float
+) -> None:
+    (tmp_path / "stat").write_text(text)
+    ticks_per_s = os.sysconf("SC_CLK_TCK")
+    assert stolen_ms(tmp_path / "stat") == expected_ms * 100 / ticks_per_s
+    assert stolen_ms(tmp_path / "missing") == 0.0
 
 
 def test_several_stresses_make_a_list_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,14 @@
 """``oat-edge bench loop``: how punctual is the servo's loop, beside what the kernel itself can do?
 
 The loop that spins, cyclictest, and the loop that does not, take turns of two seconds, so that all
-three meet the same machine. Ratios of p99 lateness are the result; the rest explains them.
+three meet the same machine. Ratios of p99 lateness are the result; the rest explains them. What a
+hypervisor took is told for each loop's turns: it need not be the same for all.
 """
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,7 @@ from edge.commands.benchmarks.lateness import of_histogram, of_samples
 from edge.commands.benchmarks.loop_process import LoopProcess, Slice
 from edge.commands.benchmarks.planner_faults import FAULTS, faulty_planner
 from edge.commands.benchmarks.planner_load import planner_load
+from edge.commands.benchmarks.stolen import stolen_ms
 from edge.errors import RunError, UsageError
 from edge.rates import NS_PER_US, period_ns
 from edge.robot import PlannerRates, Robot, ServoRates
@@ -65,6 +68,7 @@ class Trial:
         self._rate_hz = settings.rate_hz
         self._priority = settings.priority if loop.setup.fifo else None
         self._slices: dict[str, list[Slice]] = {"spinning": [], "frugal": []}
+        self._stolen_ms: Counter[str] = Counter()
         self._warnings = list(loop.setup.warnings)
         self._yardstick = self._make_yardstick(settings) if against == "cyclictest" else None
 
@@ -91,10 +95,19 @@ class Trial:
         ticks = max(1, round(seconds * self._rate_hz / turns))
         self._loop.measure("spinning", WARM_UP_TICKS)
         for _ in range(turns):
-            self._slices["spinning"].append(self._loop.measure("spinning", ticks))
+            with self._turn("servo"):
+                self._slices["spinning"].append(self._loop.measure("spinning", ticks))
             if self._yardstick is not None:
-                self._yardstick.measure(ticks)
-            self._slices["frugal"].append(self._loop.measure("frugal", ticks))
+                with self._turn("cyclictest"):
+                    self._yardstick.measure(ticks)
+            with self._turn("frugal"):
+                self._slices["frugal"].append(self._loop.measure("frugal", ticks))
+
+    @contextmanager
+    def _turn(self, loop: str) -> Iterator[None]:
+        before_ms = stolen_ms()
+        yield
+        self._stolen_ms[loop] += stolen_ms() - before_ms
 
     def result(self) -> dict[str, Any]:
         """Lateness of all three in µs, their ratios, and the core time that punctuality costs."""
@@ -114,6 +127,7 @@ class Trial:
             "cpu_share": _share(spinning, "cpu_ns"),
             "cpu_share_frugal": _share(frugal, "cpu_ns"),
             "slack_us": spinning[-1].slack_ns / NS_PER_US,
+            "stolen_ms": dict(self._stolen_ms),
             "load_average": round(os.getloadavg()[0], 2),
         }
         return result | self._ratios(result)

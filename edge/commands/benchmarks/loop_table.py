@@ -7,16 +7,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-ROWS = (("servo", "servo, spins"), ("frugal", "servo, frugal"), ("cyclictest", "cyclictest"))
+ROWS = (("servo", "spinning"), ("frugal", "frugal"), ("cyclictest", "cyclictest"))
 
 
 def print_loop(result: dict[str, Any]) -> None:
-    """One result: lateness of each loop, its ratio to cyclictest's, and the core time it took."""
+    """One result: lateness of each loop, its ratio to cyclictest's, core time and the host's."""
     policy = result["scheduler"]["policy"]
     title = f"wake-ups at {result['rate_hz']} Hz · stress {result['stress']} · {policy} · µs late"
     table = Table(title=title, title_justify="left")
     table.add_column("loop")
-    for heading in ("p50", "p99", "p99.9", "max", "p99 ratio", "core"):
+    for heading in ("p50", "p99", "p99.9", "max", "p99 ratio", "core", "stolen, ms"):
         table.add_column(heading, justify="right")
     extras = {
         "servo": (result["ratio_p99"], result["cpu_share"]),
@@ -25,7 +25,9 @@ def print_loop(result: dict[str, Any]) -> None:
     for key, name in ROWS:
         if result[key] is not None:
             ratio, core = extras.get(key, (None, None))
-            table.add_row(name, *_times(result[key]), _plain(ratio, ".3f"), _plain(core, ".1%"))
+            stolen = f"{result['stolen_ms'][key]:.0f}"
+            costs = (_plain(ratio, ".3f"), _plain(core, ".1%"), stolen)
+            table.add_row(name, *_times(result[key]), *costs)
     console = Console()
     console.print(table)
     console.print(
