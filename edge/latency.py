@@ -7,6 +7,7 @@ how slow the device is now.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +19,10 @@ Int64Array = npt.NDArray[np.int64]
 Float64Array = npt.NDArray[np.float64]
 
 _RISE, _FALL = 0.5, 0.2
+_PLANS_A_SECOND = 3
+_STEP_DOWN = (
+    1.25  # when as many plans were all faster by so much: a new clock, not the usual spread
+)
 _LEAST, _MOST = 0.5, 8.0
 _USUAL_SPREAD = 1.15
 _FORGET = 0.03  # a surprise is remembered for some thirty plans
@@ -101,9 +106,10 @@ class LatencyModel:
 
     ``factor`` is how much slower than the profile the device must be taken to be. It rises fast and
     falls slowly over the plans, and so lies above their mean, which is what counts where nothing is
-    at risk; a slowness that sets in within a plan counts in that plan already. How far a decode
-    exceeded it of late widens what must be reckoned with: profiles are measured in peace. What
-    prefill took does not enter into later plans: it pays for caches that other work has emptied.
+    at risk; a slowness that sets in within a plan counts in that plan already, and one that is over
+    is forgotten once all plans of a second were faster. How far a decode exceeded it of late widens
+    what must be reckoned with: profiles are measured in peace. What prefill took does not enter
+    into later plans: it pays for caches that other work has emptied.
     """
 
     def __init__(self, profile: Profile) -> None:
@@ -111,6 +117,7 @@ class LatencyModel:
         self.factor = 1.0
         self._mean = 1.0
         self._surprise = 1.0
+        self._recent: deque[float] = deque(maxlen=_PLANS_A_SECOND)
         # Of the stage before a decision, by the number of tokens there are then.
         self._stage_ns = (profile.prefill_ns, profile.prefill_ns, *profile.token_ns[1:])
         self._reckon()
@@ -166,6 +173,7 @@ class LatencyModel:
         """The clocks have changed: everything takes ``ratio`` times as long from now on."""
         self.factor = min(max(self.factor * ratio, _LEAST), _MOST)
         self._mean = min(max(self._mean * ratio, _LEAST), _MOST)
+        self._recent.clear()
         self._reckon()
 
     def observe(self, token_ns: Int64Array, decode_ns: int) -> None:
@@ -177,4 +185,13 @@ class LatencyModel:
         self._surprise = max(excess, self._surprise + _FORGET * (excess - self._surprise))
         self.factor += (_RISE if ratio > self.factor else _FALL) * (ratio - self.factor)
         self._mean += _FALL * (ratio - self._mean)
+        self._recent.append(ratio)
+        self._step_down()
         self._reckon()
+
+    def _step_down(self) -> None:
+        """Take the device to be as fast as it was in the slowest of the last plans, if faster."""
+        slowest = max(self._recent)
+        if len(self._recent) == _PLANS_A_SECOND and _STEP_DOWN * slowest < self.factor:
+            self.factor = slowest
+            self._mean = min(self._mean, slowest)

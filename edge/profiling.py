@@ -12,7 +12,7 @@ from edge.engines import Engine
 from edge.latency import Samples
 from edge.records import request_dtype
 from edge.shared_memory import Record
-from edge.warm_up import run_through
+from edge.warm_up import run_shortest, run_through
 
 WARM_UP_PLANS = 10
 PAUSE_S = 0.003
@@ -25,8 +25,8 @@ def measure(
 ) -> Samples:
     """Durations of ``plans`` whole plans after a warm-up; the first runs do not count.
 
-    Every prefix is decoded in turn. A pause before each plan gives the core to others, and a plan
-    for nobody follows it, as between and before real plans (``edge.warm_up``).
+    Every prefix is decoded in turn. A pause before each plan gives the core to others, and a whole
+    and a shortest plan for nobody follow it, as between and before real plans (``edge.warm_up``).
     """
     features = np.zeros((), request_dtype(manifest))["features"]
     tokens = manifest.tokenizer.tokens
@@ -35,6 +35,7 @@ def measure(
     for decoded in prefix.tolist():
         time.sleep(PAUSE_S)
         run_through(engine, features, tokens)
+        run_shortest(engine, features)
         ends_ns.append(time_plan(engine, features, tokens, decoded, clock))
     prefix = prefix[WARM_UP_PLANS:]
     stages_ns = np.diff(ends_ns[WARM_UP_PLANS:], axis=1)

@@ -52,6 +52,7 @@ class PlanRequests:
         self._epoch = 0
         self._first_ns = 0
         self._deadline_ns = 0
+        self._overdue_ns = 0  # deadline of the oldest plan that nothing has come for since
         self._waiting = False
         self._starts: dict[int, Start] = {}
 
@@ -90,8 +91,8 @@ class PlanRequests:
         self._requests.post(self._record)
 
     def overdue(self, now_ns: int) -> bool:
-        """Whether the chunk that was asked for has missed its deadline."""
-        return self._waiting and now_ns > self._deadline_ns
+        """Whether a chunk that was asked for has missed its deadline; to ask anew mends nothing."""
+        return self._waiting and now_ns > self._overdue_ns
 
     def due(self, chunk: Chunk | None, now_ns: int) -> bool:
         """Whether this tick is the nearest to the moment to ask, while ``chunk`` is followed."""
@@ -116,6 +117,8 @@ class PlanRequests:
         self._starts[self._plan] = Start(now_ns, command_rad.copy())
         self._starts.pop(self._plan - self._open_plans, None)  # its horizon is over
         self._deadline_ns = now_ns + self._budget_ns
+        if not self._waiting:
+            self._overdue_ns = self._deadline_ns
         self._waiting = True
         self._record["plan"] = self._plan
         self._record["epoch"] = self._epoch
@@ -138,6 +141,7 @@ class PlanRequests:
             return None
         self._starts = {key: start for key, start in self._starts.items() if key >= plan}
         self._waiting = self._waiting and plan != self._plan
+        self._overdue_ns = self._deadline_ns
         return chunk
 
     def _motion(self, plan: int, record: Record) -> Chunk:

@@ -35,6 +35,13 @@ def run_through(engine: Engine, features: Record, tokens: int) -> None:
     engine.decode_full(tokens)
 
 
+def run_shortest(engine: Engine, features: Record) -> None:
+    """A plan of one token for nobody, without its whole chunk."""
+    engine.prefill(features)
+    engine.next_token()
+    engine.decode(1)
+
+
 class WarmUp:
     """Runs plans for nobody shortly before a request is expected, and looks out for it."""
 

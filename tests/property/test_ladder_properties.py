@@ -30,6 +30,7 @@ class Watch:
         self._rung = Rung.DISENGAGED
         self._moved_ns = world.now_ns
         self._braking = 0
+        self._plan = 0  # of the chunk that was followed
         self._measured_rad = world.measured_rad.copy()
         self._paths: list[list[np.ndarray]] = []
         self.steps: Counter[tuple[Rung, Rung]] = Counter()
@@ -57,6 +58,8 @@ class Watch:
             self._follow_path()
         if after <= Rung.TAIL < before:
             self._check_rise(before, stood_since_ns)
+        if before is Rung.TAIL and after < Rung.TAIL:
+            assert world.chunk is not None and world.chunk.plan > self._plan
         if after is Rung.DRIVE:
             assert before in (Rung.DRIVE, Rung.HOLD)
             assert world.drive_age_ns <= DRIVE_NS
@@ -67,6 +70,7 @@ class Watch:
             assert after in (Rung.DECELERATE, Rung.HOLD, Rung.DISENGAGED)
         self.steps[before, after] += 1
         self._rung = after
+        self._plan = world.chunk.plan if world.chunk is not None else 0
         self._measured_rad = world.measured_rad.copy()
 
     def _follow_path(self) -> None:

@@ -22,6 +22,8 @@ from tests.edge_parts import make_manifest, make_robot
 US = 1_000
 TOKENS = 4
 PREFILL_NS, TOKEN_NS, DECODE_NS = 100 * US, 10 * US, 50 * US
+FINISH_NS = (TOKEN_NS + DECODE_NS,) * TOKENS
+PROFILE = Profile(PREFILL_NS, (TOKEN_NS,) * TOKENS, DECODE_NS, FINISH_NS)
 ONE_TOKEN_NS = PREFILL_NS + TOKEN_NS + DECODE_NS
 
 
@@ -88,11 +90,9 @@ class Desk:
         self.engine = TimedEngine(clock, action.action_horizon, action.head_steps, joints)
 
     def trial(self, budget_ns: int) -> Trial:
-        finish_ns = (TOKEN_NS + DECODE_NS,) * TOKENS
-        profile = Profile(PREFILL_NS, (TOKEN_NS,) * TOKENS, DECODE_NS, finish_ns)
         loaded: Any = SimpleNamespace(manifest=self._manifest)
         engine: Any = self.engine
-        trial = Trial(engine, loaded, self.channels, LatencyModel(profile), budget_ns)
+        trial = Trial(engine, loaded, self.channels, LatencyModel(PROFILE), budget_ns)
         trial._planner._clock = trial._planner.warm_up._clock = self.clock.monotonic_ns
         return trial
 
@@ -165,7 +165,7 @@ def test_a_request_that_is_passed_over_is_late_and_nobody_could_have_had_it_in_t
 def test_at_half_its_clock_every_stage_takes_twice_its_time() -> None:
     ticking = Ticking()
     timed = TimedEngine(ticking, horizon=4, head=2, joints=3)
-    engine = HalfClock(timed, ticking.monotonic_ns)
+    engine = HalfClock(timed, PROFILE, ticking.monotonic_ns)
     stages = (
         (lambda: engine.prefill(np.zeros(())), PREFILL_NS),
         (engine.next_token, TOKEN_NS),
@@ -176,6 +176,17 @@ def test_at_half_its_clock_every_stage_takes_twice_its_time() -> None:
         before_ns = ticking.now_ns
         stage()
         assert ticking.now_ns - before_ns == pytest.approx(2 * usual_ns, abs=5 * Ticking.STEP_NS)
+
+
+def test_what_is_torn_into_a_stage_is_as_long_at_half_the_clock() -> None:
+    ticking = Ticking()
+    timed = TimedEngine(ticking, horizon=4, head=2, joints=3)
+    engine = HalfClock(timed, PROFILE, ticking.monotonic_ns)
+    engine.prefill(np.zeros(()))
+    timed.scale = 7
+    before_ns = ticking.now_ns
+    engine.next_token()
+    assert ticking.now_ns - before_ns == pytest.approx(8 * TOKEN_NS, abs=5 * Ticking.STEP_NS)
 
 
 def test_a_load_that_there_is_none_of_is_refused_by_name(tmp_path: Path) -> None:

@@ -62,6 +62,28 @@ def test_a_slowness_that_sets_in_within_a_plan_counts_in_that_plan() -> None:
     assert not another_token_fits(model, 1, 4 * PROFILE.prefill_ns, 0, budget_ns)
 
 
+PLANS_A_SECOND = 3  # a chunk of sixteen actions of 20 ms lasts so long
+
+
+@pytest.mark.parametrize(("before", "after"), [(1.0, 2.0), (2.0, 1.0), (3.0, 1.5)])
+def test_another_clock_speed_is_followed_within_a_second_up_and_down(
+    before: float, after: float
+) -> None:
+    model = LatencyModel(PROFILE)
+    for _ in range(50):
+        observe(model, before)
+    for _ in range(PLANS_A_SECOND):
+        observe(model, after)
+    assert model.factor == pytest.approx(after, rel=0.15)
+
+
+def test_a_slow_plan_is_not_forgotten_for_two_fast_ones() -> None:
+    model = LatencyModel(PROFILE)
+    for slowness in (2.0, 1.0, 2.0, 1.0, 1.0, 2.0, 1.0, 1.0):
+        observe(model, slowness)
+    assert model.factor > 1.4
+
+
 def test_a_decode_that_took_longer_than_foretold_is_reckoned_with_for_a_while() -> None:
     model = LatencyModel(PROFILE)
     before_ns = model.finish_ns(3, TOKEN_NS)

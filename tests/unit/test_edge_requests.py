@@ -114,6 +114,17 @@ def test_an_unanswered_plan_is_asked_for_anew_a_policy_step_after_its_deadline(
     assert desk.requests.due(None, again_ns)
 
 
+def test_to_ask_anew_makes_nothing_less_overdue(desk: Desk) -> None:
+    first = desk.ask()
+    desk.observe(1 + (BUDGET_NS + STEP_NS) // TICK_NS)
+    second = desk.ask()
+    assert int(second["deadline_ns"]) > desk.now_ns
+    assert desk.requests.overdue(desk.now_ns)
+    desk.answer(second)
+    desk.requests.answer(desk.now_ns)
+    assert not desk.requests.overdue(desk.now_ns)
+
+
 def test_the_answer_to_the_first_of_two_requests_leaves_the_second_overdue(desk: Desk) -> None:
     first = desk.ask()
     desk.observe(6)

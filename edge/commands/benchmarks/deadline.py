@@ -57,7 +57,7 @@ def run(
     for kind in kinds:
         for budget_us in budgets_us:
             model = LatencyModel(profile)
-            slowed = HalfClock(engine) if kind == THROTTLE else engine
+            slowed = HalfClock(engine, profile) if kind == THROTTLE else engine
             trial = Trial(slowed, loaded, channels, model, budget_us * 1000)
             with stress(kind):
                 rows.append({"budget_us": budget_us, "stress": kind} | trial.run(plans))

@@ -29,7 +29,7 @@ from edge.robot import PlannerRates, Robot, ServoRates
 YARDSTICKS = ("cyclictest", "none")
 STRESSES = ("none", "planner", *FAULTS)
 TURN_S = 2.0
-WARM_UP_TICKS = 1_000  # not counted: the slack comes down from its maximum
+WARM_UP_TICKS, WARM_UP_S = 1_000, 5.0  # not counted, the fewer: slack comes down from its maximum
 
 
 def run(
@@ -93,7 +93,7 @@ class Trial:
         """Measure each loop for so long, in turns."""
         turns = max(1, round(seconds / TURN_S))
         ticks = max(1, round(seconds * self._rate_hz / turns))
-        self._loop.measure("spinning", WARM_UP_TICKS)
+        self._loop.measure("spinning", min(WARM_UP_TICKS, round(WARM_UP_S * self._rate_hz)))
         for _ in range(turns):
             with self._turn("servo"):
                 self._slices["spinning"].append(self._loop.measure("spinning", ticks))
