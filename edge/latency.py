@@ -23,6 +23,7 @@ _PLANS_A_SECOND = 3
 _STEP_DOWN = (
     1.25  # when as many plans were all faster by so much: a new clock, not the usual spread
 )
+_PUBLISH_NS = 20_000  # as long as nothing was published
 _LEAST, _MOST = 0.5, 8.0
 _USUAL_SPREAD = 1.15
 _FORGET = 0.03  # a surprise is remembered for some thirty plans
@@ -110,6 +111,9 @@ class LatencyModel:
     is forgotten once all plans of a second were faster. How far a decode exceeded it of late widens
     what must be reckoned with: profiles are measured in peace. What prefill took does not enter
     into later plans: it pays for caches that other work has emptied.
+
+    ``publish_ns``: what it usually takes to hand out a chunk once it is decoded, on top of all that
+    is foretold here: it is no work of the engine, and tells nothing of the device's speed.
     """
 
     def __init__(self, profile: Profile) -> None:
@@ -117,6 +121,7 @@ class LatencyModel:
         self.factor = 1.0
         self._mean = 1.0
         self._surprise = 1.0
+        self.publish_ns = _PUBLISH_NS
         self._recent: deque[float] = deque(maxlen=_PLANS_A_SECOND)
         # Of the stage before a decision, by the number of tokens there are then.
         self._stage_ns = (profile.prefill_ns, profile.prefill_ns, *profile.token_ns[1:])
@@ -188,6 +193,10 @@ class LatencyModel:
         self._recent.append(ratio)
         self._step_down()
         self._reckon()
+
+    def observe_publishing(self, taken_ns: int) -> None:
+        """Learn what publishing a chunk took; a gap that the system tore into it counts little."""
+        self.publish_ns += round(_FALL * (min(taken_ns, 2 * self.publish_ns) - self.publish_ns))
 
     def _step_down(self) -> None:
         """Take the device to be as fast as it was in the slowest of the last plans, if faster."""

@@ -50,6 +50,7 @@ class Attempt:
     token_ns: list[int]
     prefill_ns: int = 0
     decode_ns: int = 0
+    publish_ns: int = 0
     decodes: int = 0
     out: int = 0
     published_ns: int = 0
@@ -168,9 +169,12 @@ class Planner:
     def _decode(self, tokens: int) -> None:
         """Decode the head and post it; the finest that is in time counts."""
         attempt, before_ns = self._attempt, self._clock()
-        published = self._publish(self._engine.decode(tokens), tokens)
+        actions = self._engine.decode(tokens)
+        decoded_ns = self._clock()
+        published = self._publish(actions, tokens)
         now_ns = self._clock()
-        attempt.decode_ns = now_ns - before_ns
+        attempt.decode_ns = decoded_ns - before_ns
+        attempt.publish_ns = now_ns - decoded_ns
         attempt.decodes += 1
         if published and (not attempt.out or now_ns <= attempt.deadline_ns):
             attempt.out, attempt.published_ns = tokens, now_ns
@@ -201,3 +205,4 @@ class Planner:
         self._channels.plans.append(plan)
         if tokens > 1 or not self._coarse_is_free:  # a look-up tells nothing of the device
             self._model.observe(plan["token_ns"][:tokens], attempt.decode_ns)
+            self._model.observe_publishing(attempt.publish_ns)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from edge.latency import LatencyModel
 
-MARGIN_NS = 50_000  # publishing the chunk, and a short gap that the system may tear into a plan
+MARGIN_NS = 30_000  # a short gap that the system may tear into a plan
 COARSE_SHARE = 0.1  # of the budget: a coarse chunk comes first where its decode costs less
 
 
@@ -19,21 +19,24 @@ def another_token_fits(
 
     ``last_stage_ns``: how long the last of those tokens took, or prefill where it is the first.
     """
-    return now_ns + model.finish_ns(tokens, last_stage_ns) + MARGIN_NS <= deadline_ns
+    reserve_ns = model.publish_ns + MARGIN_NS
+    return now_ns + model.finish_ns(tokens, last_stage_ns) + reserve_ns <= deadline_ns
 
 
 def another_token_will_probably_fit(
     model: LatencyModel, tokens: int, last_stage_ns: int, now_ns: int, deadline_ns: int
 ) -> bool:
     """The same by usual durations: for when a chunk is out already, and nothing is at risk."""
-    return now_ns + model.usual_finish_ns(tokens, last_stage_ns) <= deadline_ns
+    finish_ns = model.usual_finish_ns(tokens, last_stage_ns) + model.publish_ns
+    return now_ns + finish_ns <= deadline_ns
 
 
 def decode_will_probably_fit(
     model: LatencyModel, tokens: int, last_stage_ns: int, now_ns: int, deadline_ns: int
 ) -> bool:
     """Whether a decode after ``tokens`` ends in time by its usual duration."""
-    return now_ns + model.usual_decode_ns(tokens, last_stage_ns) <= deadline_ns
+    finish_ns = model.usual_decode_ns(tokens, last_stage_ns) + model.publish_ns
+    return now_ns + finish_ns <= deadline_ns
 
 
 def coarse_first(model: LatencyModel, budget_ns: int) -> bool:

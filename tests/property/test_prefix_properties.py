@@ -58,7 +58,7 @@ def test_a_token_is_only_begun_if_the_model_says_that_it_fits(
     tokens = data.draw(st.integers(0, len(model.profile.token_ns) - 1))
     fits = another_token_fits(model, tokens, last_ns, now_ns, deadline_ns)
     finish_ns = model.finish_ns(tokens, last_ns)
-    assert fits == (now_ns + finish_ns + MARGIN_NS <= deadline_ns)
+    assert fits == (now_ns + finish_ns + model.publish_ns + MARGIN_NS <= deadline_ns)
     profile = model.profile
     usual_ns = profile.token_ns[tokens] + profile.decode_ns
     torn_ns = profile.finish_ns[tokens] - usual_ns

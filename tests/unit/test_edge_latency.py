@@ -9,6 +9,7 @@ from edge.prefix import COARSE_SHARE, MARGIN_NS, another_token_fits, coarse_firs
 
 TOKEN_NS, DECODE_NS, FINISH_NS = 200_000, 100_000, 400_000
 PROFILE = Profile(300_000, (TOKEN_NS,) * 8, DECODE_NS, (FINISH_NS,) * 8)
+RESERVE_NS = MARGIN_NS + LatencyModel(PROFILE).publish_ns
 
 
 def observe(model: LatencyModel, slowness: float, tokens: int = 8) -> None:
@@ -18,14 +19,14 @@ def observe(model: LatencyModel, slowness: float, tokens: int = 8) -> None:
 
 def test_a_token_fits_up_to_the_deadline_and_not_a_nanosecond_beyond() -> None:
     model = LatencyModel(PROFILE)
-    deadline_ns = 1_000_000 + FINISH_NS + MARGIN_NS
+    deadline_ns = 1_000_000 + FINISH_NS + RESERVE_NS
     assert another_token_fits(model, 2, TOKEN_NS, 1_000_000, deadline_ns)
     assert not another_token_fits(model, 2, TOKEN_NS, 1_000_000, deadline_ns - 1)
 
 
 def test_a_device_that_slows_down_shortens_the_prefix_within_a_few_plans() -> None:
     model = LatencyModel(PROFILE)
-    budget_ns = 2 * FINISH_NS + MARGIN_NS
+    budget_ns = 2 * FINISH_NS + RESERVE_NS
     assert another_token_fits(model, 1, TOKEN_NS, 0, budget_ns)
     for _ in range(6):
         observe(model, 3.0)
@@ -55,7 +56,7 @@ def test_one_hiccup_does_not_ban_tokens_for_ever() -> None:
 
 def test_a_slowness_that_sets_in_within_a_plan_counts_in_that_plan() -> None:
     model = LatencyModel(PROFILE)
-    budget_ns = 2 * FINISH_NS + MARGIN_NS
+    budget_ns = 2 * FINISH_NS + RESERVE_NS
     assert another_token_fits(model, 3, TOKEN_NS, 0, budget_ns)
     assert not another_token_fits(model, 3, 4 * TOKEN_NS, 0, budget_ns)
     assert another_token_fits(model, 1, PROFILE.prefill_ns, 0, budget_ns)
