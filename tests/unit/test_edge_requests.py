@@ -115,7 +115,7 @@ def test_an_unanswered_plan_is_asked_for_anew_a_policy_step_after_its_deadline(
 
 
 def test_to_ask_anew_makes_nothing_less_overdue(desk: Desk) -> None:
-    first = desk.ask()
+    desk.ask()
     desk.observe(1 + (BUDGET_NS + STEP_NS) // TICK_NS)
     second = desk.ask()
     assert int(second["deadline_ns"]) > desk.now_ns
