@@ -8,7 +8,7 @@ hypervisor took is told for each loop's turns: it need not be the same for all.
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,7 +68,7 @@ class Trial:
         self._rate_hz = settings.rate_hz
         self._priority = settings.priority if loop.setup.fifo else None
         self._slices: dict[str, list[Slice]] = {"spinning": [], "frugal": []}
-        self._stolen_ms: Counter[str] = Counter()
+        self._stolen_ms: defaultdict[str, float] = defaultdict(float)
         self._warnings = list(loop.setup.warnings)
         self._yardstick = self._make_yardstick(settings) if against == "cyclictest" else None
 
