@@ -79,8 +79,10 @@ class Ticker:
             time.sleep((wake_ns - now_ns) / NS_PER_S)
             now_ns = time.monotonic_ns()
             self._slack.observe(now_ns - wake_ns)
-        self._spin(now_ns, due_ns)
+        self.spun_ns += max(0, due_ns - now_ns)
         self.next_ns = due_ns + self.period_ns
+        while time.monotonic_ns() < due_ns:  # last of all: what follows a spin runs cold
+            pass
         return due_ns
 
     def _next_due(self, now_ns: int) -> int:
@@ -90,9 +92,3 @@ class Ticker:
         missed = behind_ns // self.period_ns
         self.skipped += missed
         return self.next_ns + missed * self.period_ns
-
-    def _spin(self, from_ns: int, due_ns: int) -> None:
-        now_ns = from_ns
-        while now_ns < due_ns:
-            now_ns = time.monotonic_ns()
-        self.spun_ns += now_ns - from_ns
