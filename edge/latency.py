@@ -138,24 +138,30 @@ class LatencyModel:
 
     def slowness(self, tokens: int, last_stage_ns: int) -> float:
         """How much slower than its profile the device must be taken to be after ``tokens``."""
-        return max(self.factor, self._seen(tokens, last_stage_ns))
+        return max(self.factor, self.seen(tokens, last_stage_ns))
 
-    def usual_finish_ns(self, tokens: int, last_stage_ns: int) -> int:
-        """The same as it usually is, with what usually varies."""
-        usual_ns = self.profile.token_ns[tokens] + self.profile.decode_ns
-        return round(_USUAL_SPREAD * usual_ns * self._factor_now(tokens, last_stage_ns))
-
-    def usual_decode_ns(self, tokens: int, last_stage_ns: int) -> int:
-        """What a decode after ``tokens`` usually takes, with what usually varies."""
-        usual_ns = self.profile.decode_ns
-        return round(_USUAL_SPREAD * usual_ns * self._factor_now(tokens, last_stage_ns))
-
-    def _factor_now(self, tokens: int, last_stage_ns: int) -> float:
-        seen = self._seen(tokens, last_stage_ns)
-        return seen if seen > _SUDDEN * self._mean else self._mean
-
-    def _seen(self, tokens: int, last_stage_ns: int) -> float:
+    def seen(self, tokens: int, last_stage_ns: int) -> float:
+        """How many times its usual duration the stage before the next of ``tokens`` took."""
         return min(last_stage_ns / self._stage_ns[tokens], _MOST)
+
+    def seen_in_decode(self, decode_ns: int) -> float:
+        """The same where that stage was a decode."""
+        return min(decode_ns / self.profile.decode_ns, _MOST)
+
+    def usual_finish_ns(self, tokens: int, seen: float) -> int:
+        """What one more token after ``tokens`` and its decode usually take, with what varies.
+
+        ``seen``: how many times its usual duration the stage before it took.
+        """
+        usual_ns = self.profile.token_ns[tokens] + self.profile.decode_ns
+        return round(_USUAL_SPREAD * usual_ns * self._factor_now(seen))
+
+    def usual_decode_ns(self, seen: float) -> int:
+        """What a decode usually takes, with what usually varies."""
+        return round(_USUAL_SPREAD * self.profile.decode_ns * self._factor_now(seen))
+
+    def _factor_now(self, seen: float) -> float:
+        return seen if seen > _SUDDEN * self._mean else self._mean
 
     def _high_ns(self, tokens: int, slowness: float) -> int:
         """What a device does slower takes longer; a gap that is torn into a plan does not."""

@@ -144,19 +144,23 @@ class Planner:
         """Whether to generate another token.
 
         Where that is no longer certain, these are decoded first: with a chunk out, what will
-        probably fit puts nothing at risk.
+        probably fit puts nothing at risk. That decode also tells whether the device is still slow.
         """
         attempt, model = self._attempt, self._model
-        if not attempt.out:
-            if another_token_fits(model, tokens, stage_ns, self._clock(), attempt.deadline_ns):
-                return True
+        if attempt.out:
+            seen = model.seen(tokens, stage_ns)
+        elif another_token_fits(model, tokens, stage_ns, self._clock(), attempt.deadline_ns):
+            return True
+        else:
             self._decode(tokens)
-        state = (model, tokens, stage_ns, self._clock(), attempt.deadline_ns)
+            seen = model.seen_in_decode(attempt.decode_ns)
+        state = (model, tokens, seen, self._clock(), attempt.deadline_ns)
         return another_token_will_probably_fit(*state)
 
     def _is_finer(self, tokens: int, stage_ns: int) -> bool:
         """Whether a decode of so many tokens will refine, in time, the chunk that is out."""
-        state = (self._model, tokens, stage_ns, self._clock(), self._attempt.deadline_ns)
+        seen = self._model.seen(tokens, stage_ns)
+        state = (self._model, seen, self._clock(), self._attempt.deadline_ns)
         return tokens > self._attempt.out and decode_will_probably_fit(*state)
 
     def _time_token(self, index: int) -> int:

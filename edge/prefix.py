@@ -24,18 +24,21 @@ def another_token_fits(
 
 
 def another_token_will_probably_fit(
-    model: LatencyModel, tokens: int, last_stage_ns: int, now_ns: int, deadline_ns: int
+    model: LatencyModel, tokens: int, seen: float, now_ns: int, deadline_ns: int
 ) -> bool:
-    """The same by usual durations: for when a chunk is out already, and nothing is at risk."""
-    finish_ns = model.usual_finish_ns(tokens, last_stage_ns) + model.publish_ns
+    """The same by usual durations: for when a chunk is out already, and nothing is at risk.
+
+    ``seen``: how many times its usual duration the last stage took, be it a token or a decode.
+    """
+    finish_ns = model.usual_finish_ns(tokens, seen) + model.publish_ns
     return now_ns + finish_ns <= deadline_ns
 
 
 def decode_will_probably_fit(
-    model: LatencyModel, tokens: int, last_stage_ns: int, now_ns: int, deadline_ns: int
+    model: LatencyModel, seen: float, now_ns: int, deadline_ns: int
 ) -> bool:
-    """Whether a decode after ``tokens`` ends in time by its usual duration."""
-    finish_ns = model.usual_decode_ns(tokens, last_stage_ns) + model.publish_ns
+    """Whether a decode ends in time by its usual duration."""
+    finish_ns = model.usual_decode_ns(seen) + model.publish_ns
     return now_ns + finish_ns <= deadline_ns
 
 

@@ -233,6 +233,32 @@ def test_where_certainty_ends_a_chunk_is_secured_and_time_is_used_to_the_end(
     assert (int(plan["prefix"]), int(plan["late"]), int(plan["coarse"])) == (4, 0, 1)
 
 
+def test_a_decode_of_the_usual_duration_tells_that_a_slow_token_was_but_a_gap(
+    tmp_path: Path,
+) -> None:
+    """The second token takes 4 ms instead of 1: if it went on like that, no more would fit."""
+    bench = Bench(tmp_path, token_ns=MS)
+    now = [1_000_000 * MS]
+    bench.clock = lambda: now[0]
+    generate, decode, decodes = bench.engine.next_token, bench.engine.decode, []
+
+    def next_token() -> int:
+        now[0] += 4 * MS if bench.engine.generated == 1 else MS
+        return generate()
+
+    def timed_decode(prefix: int) -> np.ndarray:
+        now[0] += MS
+        decodes.append(prefix)
+        return decode(prefix)
+
+    bench.engine.next_token = next_token  # type: ignore[method-assign]
+    bench.engine.decode = timed_decode  # type: ignore[method-assign]
+    bench.ask(budget_ns=9 * MS)
+    assert decodes == [2, 3]
+    (plan,) = bench.reader.plans.drain()
+    assert (int(plan["prefix"]), int(plan["late"])) == (3, 0)
+
+
 def test_a_finer_chunk_that_comes_too_late_does_not_make_the_plan_late(tmp_path: Path) -> None:
     bench = Bench(tmp_path, token_ns=MS, finish_ns=9 * MS)
     now = [1_000_000 * MS]
