@@ -34,7 +34,7 @@ def torchrun(*command: object) -> subprocess.CompletedProcess[str]:
         timeout=180,
         check=False,
     )
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.returncode == 0, done.stderr
     return done
 
 
