@@ -144,16 +144,16 @@ class Planner:
         """Whether to generate another token.
 
         Where that is no longer certain, these are decoded first: with a chunk out, what will
-        probably fit puts nothing at risk. That decode also tells whether the device is still slow.
+        probably fit puts nothing at risk. A device that is slow shows in that decode as in the
+        token before it; what shows in one of them alone was a gap.
         """
         attempt, model = self._attempt, self._model
-        if attempt.out:
-            seen = model.seen(tokens, stage_ns)
-        elif another_token_fits(model, tokens, stage_ns, self._clock(), attempt.deadline_ns):
-            return True
-        else:
+        seen = model.seen(tokens, stage_ns)
+        if not attempt.out:
+            if another_token_fits(model, tokens, stage_ns, self._clock(), attempt.deadline_ns):
+                return True
             self._decode(tokens)
-            seen = model.seen_in_decode(attempt.decode_ns)
+            seen = min(seen, model.seen_in_decode(attempt.decode_ns))
         state = (model, tokens, seen, self._clock(), attempt.deadline_ns)
         return another_token_will_probably_fit(*state)
 

@@ -233,30 +233,39 @@ def test_where_certainty_ends_a_chunk_is_secured_and_time_is_used_to_the_end(
     assert (int(plan["prefix"]), int(plan["late"]), int(plan["coarse"])) == (4, 0, 1)
 
 
-def test_a_decode_of_the_usual_duration_tells_that_a_slow_token_was_but_a_gap(
+@pytest.mark.parametrize(
+    ("slow_token_ms", "slow_decode_ms", "budget_ms", "decodes"),
+    [(4.0, 1.0, 9.0, [2, 3]), (1.0, 2.5, 7.5, [1, 3]), (4.0, 4.0, 9.9, [2])],
+    ids=["a token alone", "a decode alone", "both"],
+)
+def test_what_is_slow_in_a_token_or_in_a_decode_alone_was_but_a_gap(
     tmp_path: Path,
+    slow_token_ms: float,
+    slow_decode_ms: float,
+    budget_ms: float,
+    decodes: list[int],
 ) -> None:
-    """The second token takes 4 ms instead of 1: if it went on like that, no more would fit."""
-    bench = Bench(tmp_path, token_ns=MS)
+    """The second token or the first decode lasts: if it went on like that, no more would fit."""
+    bench = Bench(tmp_path, token_ns=MS, finish_ns=2 * MS if slow_token_ms > 1 else 9 * MS)
     now = [1_000_000 * MS]
     bench.clock = lambda: now[0]
-    generate, decode, decodes = bench.engine.next_token, bench.engine.decode, []
+    generate, decode, decoded = bench.engine.next_token, bench.engine.decode, []
 
     def next_token() -> int:
-        now[0] += 4 * MS if bench.engine.generated == 1 else MS
+        now[0] += int(slow_token_ms * MS) if bench.engine.generated == 1 else MS
         return generate()
 
     def timed_decode(prefix: int) -> np.ndarray:
-        now[0] += MS
-        decodes.append(prefix)
+        now[0] += MS if decoded else int(slow_decode_ms * MS)
+        decoded.append(prefix)
         return decode(prefix)
 
     bench.engine.next_token = next_token  # type: ignore[method-assign]
     bench.engine.decode = timed_decode  # type: ignore[method-assign]
-    bench.ask(budget_ns=9 * MS)
-    assert decodes == [2, 3]
+    bench.ask(budget_ns=int(budget_ms * MS))
+    assert decoded == decodes
     (plan,) = bench.reader.plans.drain()
-    assert (int(plan["prefix"]), int(plan["late"])) == (3, 0)
+    assert (int(plan["prefix"]), int(plan["late"])) == (decodes[-1], 0)
 
 
 def test_a_finer_chunk_that_comes_too_late_does_not_make_the_plan_late(tmp_path: Path) -> None:
