@@ -148,12 +148,13 @@ class Planner:
         token before it; what shows in one of them alone was a gap.
         """
         attempt, model = self._attempt, self._model
-        seen = model.seen(tokens, stage_ns)
-        if not attempt.out:
-            if another_token_fits(model, tokens, stage_ns, self._clock(), attempt.deadline_ns):
-                return True
+        if attempt.out:
+            seen = model.seen(tokens, stage_ns)
+        elif another_token_fits(model, tokens, stage_ns, self._clock(), attempt.deadline_ns):
+            return True
+        else:
             self._decode(tokens)
-            seen = min(seen, model.seen_in_decode(attempt.decode_ns))
+            seen = min(model.seen(tokens, stage_ns), model.seen_in_decode(attempt.decode_ns))
         state = (model, tokens, seen, self._clock(), attempt.deadline_ns)
         return another_token_will_probably_fit(*state)
 

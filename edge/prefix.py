@@ -28,7 +28,7 @@ def another_token_will_probably_fit(
 ) -> bool:
     """The same by usual durations: for when a chunk is out already, and nothing is at risk.
 
-    ``seen``: how many times its usual duration the last stage took, be it a token or a decode.
+    ``seen``: how many times their usual duration the stages before took, as far as it tells of now.
     """
     finish_ns = model.usual_finish_ns(tokens, seen) + model.publish_ns
     return now_ns + finish_ns <= deadline_ns
