@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from calibration.policy_layers import cross_shape, self_shape
-from edge.bundle import COMMAND_KEY, Manifest
+from edge.bundle import COMMAND_KEY, OBSERVATION, Manifest
 from models.layers import trained_prefixes
 from models.policy import OATPolicy, PolicyConfig
-from models.tokenizer import OATTokenizer
+from models.tokenizer import OATTokenizer, TokenizerConfig
 
 ENCODER = "encode.onnx"
 
@@ -86,11 +86,17 @@ def _action(tokenizer: OATTokenizer, facts: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
+def _conditioned_on(config: TokenizerConfig) -> str | None:
+    if config.observed:
+        return OBSERVATION
+    return COMMAND_KEY if config.conditioned_on_command else None
+
+
 def _tokenizer(tokenizer: OATTokenizer) -> dict[str, Any]:
     config = tokenizer.config
     return {
         "levels": config.levels,
         "tokens": config.num_tokens,
         "trained_prefixes": trained_prefixes(config.num_tokens, config.nested_dropout),
-        "conditioned_on": COMMAND_KEY if config.conditioned_on_command else None,
+        "conditioned_on": _conditioned_on(config),
     }

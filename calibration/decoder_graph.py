@@ -12,24 +12,26 @@ import onnx
 import torch
 from torch import nn
 
+from calibration.condition_graph import declare_condition, newest_command
 from calibration.decoder_memory import Memory, build_memory, scaled_queries
 from calibration.graph_builder import GraphBuilder
 from calibration.policy_layers import array
+from models.condition import OFFSET_GAIN
 from models.tokenizer import OATTokenizer
 
 
 def build_decode(tokenizer: OATTokenizer, steps: int) -> onnx.ModelProto:
-    """``tokens`` (1, R), ``prefix`` (1,) [, ``command`` (1, D) rad] → ``action`` (1, steps, D) rad.
+    """``tokens`` (1, R), ``prefix`` (1,) and the condition → ``action`` (1, steps, D) rad.
 
-    Tokens at index >= prefix are replaced by the mask vector, so they may be any code. A decoder
-    that is not causal computes the whole horizon, of which the first ``steps`` are given out.
+    The condition is as ``condition_graph`` declares it. Tokens at index >= prefix are replaced by
+    the mask vector, so they may be any code. A decoder that is not causal computes the whole
+    horizon, of which the first ``steps`` are given out.
     """
     c, g = tokenizer.config, GraphBuilder("decode")
     rows = steps if c.causal_decoder else c.action_horizon
     g.input("tokens", (1, c.num_tokens), "int64")
     g.input("prefix", (1,), "int64")
-    if c.conditioned_on_command:
-        g.input("command", (1, c.action_dim))
+    declare_condition(g, tokenizer)
     memories = build_memory(g, tokenizer)
     layers = tokenizer.decoder.decoder["layers"]
     x, mask = _start(tokenizer, rows)
@@ -115,9 +117,16 @@ def _feed_forward(g: GraphBuilder, name: str, layer: nn.TransformerDecoderLayer,
 def _actions(g: GraphBuilder, tokenizer: OATTokenizer, x: str) -> str:
     """The head and the inverse normaliser in one product; clamped where the tokenizer clamps."""
     head, norm = tokenizer.decoder.head, tokenizer.normalizer
-    weight = array(head.proj.weight.T / norm.scale)
-    bias = array((head.proj.bias - norm.offset) / norm.scale)
-    action = g.linear("actions", g.layer_norm(x, head.norm), weight, bias)
+    x = g.layer_norm(x, head.norm)
+    if tokenizer.config.observed:
+        scale = OFFSET_GAIN * norm.scale
+        weight, bias = array(head.proj.weight.T / scale), array(head.proj.bias / scale)
+        offsets = g.linear("actions", x, weight, bias)
+        action = g.op("Add", offsets, newest_command(g, tokenizer))
+    else:
+        weight = array(head.proj.weight.T / norm.scale)
+        bias = array((head.proj.bias - norm.offset) / norm.scale)
+        action = g.linear("actions", x, weight, bias)
     if not tokenizer.config.clamp:
         return action
     low, high = (norm.inverse(torch.full_like(norm.scale, sign)) for sign in (-1.0, 1.0))

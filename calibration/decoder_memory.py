@@ -1,7 +1,8 @@
 """What the decoder's cross-attention meets: its part of the graph that tokens and command enter.
 
 The latent projection, the positions and the command's normaliser are folded into keys and values;
-so are query weights into the keys and output weights into the values.
+so are query weights into the keys and output weights into the values. An observation's row is its
+embedding, which has products of its own: no code would share a column with it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from calibration.condition_graph import embedded_observation
 from calibration.graph_builder import GraphBuilder
 from calibration.policy_layers import array
 from models.tokenizer import OATTokenizer
@@ -30,25 +32,30 @@ class Memory(NamedTuple):
 
 
 def build_memory(g: GraphBuilder, tokenizer: OATTokenizer) -> list[Memory]:
-    """Every layer's memory, from tokens, prefix and command.
+    """Every layer's memory, from tokens, prefix and condition.
 
     Each memory row is linear in a short feature vector: the code, a one-hot of the row if it is
     masked, and the command. So what all layers need comes from three small products.
     """
-    c = tokenizer.config
+    c, observation = tokenizer.config, None
     table, mapping, shift = _memory_map(tokenizer)
     index = np.arange(c.num_tokens)[None]
     kept = g.op("Less", g.constant(index, "index"), "prefix")
     masked = g.constant(c.codebook_size + index, "masked")
     rows = g.op("Gather", g.constant(table, "codes"), g.op("Where", kept, "tokens", masked))
     rows = g.reshape(rows, c.num_tokens, -1)  # (R, F)
-    if c.conditioned_on_command:
+    if c.observed:
+        observation = embedded_observation(g, tokenizer, tokenizer.decoder.condition_emb)
+    elif c.conditioned_on_command:
         blank = g.constant(np.zeros((1, table.shape[1] - c.action_dim)), "blank")
         rows = g.op("Concat", rows, g.op("Concat", blank, "command", axis=1), axis=0)
 
     def of_layers(name: str, weights: list[np.ndarray]) -> list[str]:
         weight = np.concatenate(weights)  # (L * nh, C, width)
         y = g.linear(f"memory.{name}", rows, mapping @ weight, shift @ weight)
+        if observation is not None:
+            row = g.linear(f"memory.observation.{name}", observation, weight)
+            y = g.op("Concat", y, row, axis=1)
         y = g.reshape(y, -1, weight.shape[-1])
         return g.split_op("Split", c.decoder_depth, y, axis=0)
 
@@ -66,12 +73,13 @@ def _memory_map(tokenizer: OATTokenizer) -> tuple[np.ndarray, np.ndarray, np.nda
     proj = decoder.latent_proj["proj"]
     codes = tokenizer.quantizer.codes(torch.arange(c.codebook_size))
     blocks = [array(codes), np.eye(c.num_tokens)]
-    if c.conditioned_on_command:
+    command_row = c.conditioned_on_command and not c.observed
+    if command_row:
         blocks.append(np.zeros((0, c.action_dim)))
     shift = decoder.latent_pos_emb()[0] + proj.bias  # (R, C)
     mapping = [proj.weight.T, decoder.nested_dropout.dropout_mask_token - shift]
-    if c.conditioned_on_command:
-        emb, norm = decoder.command_emb, tokenizer.normalizer
+    if command_row:
+        emb, norm = decoder.condition_emb, tokenizer.normalizer
         mapping.append((emb.weight * norm.scale).T)
         shift = torch.cat([shift, emb(norm.offset)[None]])
     return _block_diagonal(blocks), array(torch.cat(mapping)), array(shift)

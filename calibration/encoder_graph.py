@@ -9,22 +9,30 @@ import numpy as np
 import onnx
 import torch
 
+from calibration.condition_graph import (
+    declare_condition,
+    embedded_observation,
+    newest_command,
+)
 from calibration.graph_builder import GraphBuilder
 from calibration.policy_layers import array
+from models.condition import OFFSET_GAIN
 from models.layers import EncoderBlock, GatedMLP, SelfAttention
 from models.tokenizer import OATTokenizer
 
 
 @torch.no_grad()
 def build_encode(tokenizer: OATTokenizer) -> onnx.ModelProto:
-    """``chunks`` (1, H, D) [, ``command`` (1, D)], both raw, → ``tokens`` (1, R) int64."""
+    """``chunks`` (1, H, D) and the condition, raw, → ``tokens`` (1, R) int64."""
     c, g = tokenizer.config, GraphBuilder("encode")
     encoder = tokenizer.encoder
     chunks = g.input("chunks", (1, c.action_horizon, c.action_dim))
+    declare_condition(g, tokenizer)
     x = g.op("Add", _patches(g, tokenizer, chunks), g.constant(array(encoder.pos_emb()[0]), "pos"))
-    if c.conditioned_on_command:
-        command = _normalised(g, tokenizer, g.input("command", (1, c.action_dim)))
-        emb = encoder.command_emb
+    if c.observed:
+        x = g.op("Add", x, embedded_observation(g, tokenizer, encoder.condition_emb))
+    elif c.conditioned_on_command:
+        command, emb = _normalised(g, tokenizer, "command"), encoder.condition_emb
         x = g.op("Add", x, g.linear("command", command, array(emb.weight.T), array(emb.bias)))
     x = g.op("Concat", x, g.constant(array(encoder.registers), "registers"), axis=0)  # (P + R, C)
     mask = g.constant(np.where(array(encoder.mask) > 0, 0.0, -1e9), "mask")
@@ -49,10 +57,16 @@ def _normalised(g: GraphBuilder, tokenizer: OATTokenizer, raw: str) -> str:
     return g.op("Add", scaled, g.constant(array(norm.offset), "offset"))
 
 
+def _offsets(g: GraphBuilder, tokenizer: OATTokenizer, chunks: str) -> str:
+    scale = array(tokenizer.normalizer.scale * OFFSET_GAIN)
+    offsets = g.op("Sub", chunks, newest_command(g, tokenizer))
+    return g.op("Mul", offsets, g.constant(scale, "scale"))
+
+
 def _patches(g: GraphBuilder, tokenizer: OATTokenizer, chunks: str) -> str:
     """Raw chunks (1, H, D) → (P, C)."""
     c, proj = tokenizer.config, tokenizer.encoder.sample_emb.patch_proj
-    x = _normalised(g, tokenizer, chunks)
+    x = _offsets(g, tokenizer, chunks) if c.observed else _normalised(g, tokenizer, chunks)
     x = g.reshape(x, c.action_horizon // c.patch, c.patch * c.action_dim)
     return g.linear("patches", x, array(proj.weight.T), array(proj.bias))
 

@@ -13,7 +13,7 @@ import torch
 from calibration.observations import Observations
 from calibration.session import GraphModel
 from models.checkpoint import Checkpoint
-from models.generation import generate, previous_command
+from models.generation import generate
 from models.layers import trained_prefixes
 
 Row = dict[str, np.ndarray]
@@ -52,9 +52,8 @@ def reference(checkpoint: Checkpoint, observations: Observations) -> Reference:
         key: torch.from_numpy(observations[key]) for key in checkpoint.policy.config.features
     }
     tokens = generate(checkpoint.policy, tensors, config.num_tokens)
-    command = previous_command(checkpoint.tokenizer, tensors)
     actions = {
-        k: checkpoint.tokenizer.decode(tokens, k, command)[:, :executed].numpy()
+        k: checkpoint.tokenizer.decode(tokens, k, tensors)[:, :executed].numpy()
         for k in trained_prefixes(config.num_tokens, config.nested_dropout)
     }
     rows = [

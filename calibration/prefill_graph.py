@@ -25,7 +25,6 @@ from calibration.policy_layers import (
     self_shape,
     split_cross,
 )
-from models.observation import safe_name
 from models.policy import Block, CrossAttention, OATPolicy
 
 
@@ -69,7 +68,7 @@ def _memory(g: GraphBuilder, policy: OATPolicy) -> str:
 def _condition_map(policy: OATPolicy) -> tuple[np.ndarray, np.ndarray]:
     """Weight (features, C) and bias (S, C) from raw features to the condition encoder's input."""
     encoder = policy.obs_encoder
-    norms = [encoder.normalizers[safe_name(key)] for key in encoder.features]
+    norms = encoder.in_order
     scale = torch.cat([norm.scale for norm in norms])
     offset = torch.cat([norm.offset for norm in norms])
     double = [t.double() for t in (encoder.state_proj.weight, policy.cond_emb.weight)]

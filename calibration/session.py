@@ -65,6 +65,7 @@ class GraphModel:
         inputs = {"tokens": tokens, "prefix": np.array([prefix])}
         if "command" in graph.inputs:
             inputs["command"] = observation[COMMAND_KEY][:, -1]
+        inputs |= {key: observation[key] for key in self.features if key in graph.inputs}
         return graph.run(inputs)["action"][0]
 
 

@@ -17,6 +17,8 @@ MAX_FILE_BYTES = 1 << 30
 GRAPHS = ("prefill", "step", "decode", "decode_full")
 DECODERS = ("decode", "decode_full")
 COMMAND_KEY = "observation.command"
+OBSERVATION = "observation"
+"""All features, where a tokenizer is conditioned on them."""
 
 
 class _Strict(BaseModel):
@@ -72,13 +74,16 @@ class Action(_Strict):
 
 
 class Tokenizer(_Strict):
-    """Facts of the action tokenizer; ``conditioned_on``: the feature that its decoder reads too."""
+    """Facts of the action tokenizer; ``conditioned_on``: what its decoder reads besides tokens.
+
+    Either the newest command, or every feature of the observation as the policy gets it.
+    """
 
     kind: Literal["oat"] = "oat"
     levels: tuple[int, ...] = Field(min_length=1)
     tokens: int = Field(ge=1, le=64)
     trained_prefixes: tuple[int, ...] = Field(min_length=1)
-    conditioned_on: Literal["observation.command"] | None = None
+    conditioned_on: Literal["observation.command", "observation"] | None = None
 
     @property
     def codes(self) -> int:
@@ -165,8 +170,10 @@ class Manifest(_Strict):
     def _conditioning_exists(self) -> Manifest:
         wanted = self.tokenizer.conditioned_on
         keys = {feature.key for feature in self.observation}
-        if wanted is not None and self.has_policy and wanted not in keys:
-            raise ValueError(f"tokenizer.conditioned_on: no observation feature {wanted!r}")
+        if wanted == OBSERVATION and not self.has_policy:
+            raise ValueError("tokenizer.conditioned_on: a tokenizer alone has no observation")
+        if wanted is not None and self.has_policy and COMMAND_KEY not in keys:
+            raise ValueError(f"tokenizer.conditioned_on: no observation feature {COMMAND_KEY!r}")
         return self
 
 

@@ -17,9 +17,7 @@ CUSTOM = "custom"
 UNIT = "as recorded"
 
 
-def custom_recipe(
-    data: Path, rate_hz: float | None, conditioned: bool, task: str = CUSTOM
-) -> Recipe:
+def custom_recipe(data: Path, rate_hz: float | None, task: str = CUSTOM) -> Recipe:
     """Every vector that was observed, and the action; ``rate_hz`` where the data says none.
 
     ``task`` is where the data comes from, if a policy of it can be evaluated there.
@@ -37,7 +35,7 @@ def custom_recipe(
         task=task,
         features=features,
         action=action,
-        tokenizer=replace(TokenizerConfig(), action_dim=size, conditioned_on_command=conditioned),
+        tokenizer=replace(TokenizerConfig(), action_dim=size),
         policy=PolicyConfig(features={key: len(f.names) for key, f in features.items()}),
         tokenizer_schedule=Schedule(steps=7_000, batch_size=64, learning_rate=2e-3),
         policy_schedule=Schedule(

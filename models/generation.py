@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from models.dataset import COMMAND_KEY
 from models.policy import OATPolicy
 from models.tokenizer import OATTokenizer
 
@@ -65,14 +64,7 @@ def act(
     tokens = (generate_plain if plain else generate)(policy, observation, prefix)
     missing = tokenizer.config.num_tokens - prefix
     tokens = torch.nn.functional.pad(tokens, (0, missing))
-    return tokenizer.decode(tokens, prefix, previous_command(tokenizer, observation))
-
-
-def previous_command(tokenizer: OATTokenizer, observation: Mapping[str, Tensor]) -> Tensor | None:
-    """The newest command (B, D) of an observation if the tokenizer asks for it, else None."""
-    if not tokenizer.config.conditioned_on_command:
-        return None
-    return observation[COMMAND_KEY][:, -1]
+    return tokenizer.decode(tokens, prefix, observation)
 
 
 def _bos(policy: OATPolicy, observation: Mapping[str, Tensor]) -> Tensor:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from models.condition import Condition, ConditionedTokenizer
 from models.dataset import Windows
 from models.layers import trained_prefixes
-from models.normalizer import Normalizer
 from models.policy import OATPolicy
 from models.tokenizer import OATTokenizer
 from models.tokenizers import ActionTokenizer, content_lengths
@@ -26,20 +25,14 @@ PENALTY_WEIGHT = 0.1
 _IGNORED = -100
 
 
-class Conditionable(Protocol):
-    """A tokenizer that may be conditioned on the previous command: ``config`` says whether."""
-
-    config: Any
-    normalizer: Normalizer
-
-
 class Reconstruction:
     """Weighted squared error of normalised chunks after a random nested dropout.
 
     ``joint_weights`` (D,); the first half of a chunk weighs ``early_weight``, the second
-    2 - early_weight, since the first half is what gets executed. ``command_noise``: the previous
-    command is blurred by N(0, 1) * U(0, 1) * command_noise, so that a chunk does not merely
-    continue it.
+    2 - early_weight, since the first half is what gets executed. ``command_noise``: a command that
+    is all there is to see is blurred by N(0, 1) * U(0, 1) * command_noise, so that a chunk does
+    not merely continue it. An observation is blurred by N(0, 1) * observation_noise, as the
+    policy's is.
     """
 
     def __init__(
@@ -49,8 +42,10 @@ class Reconstruction:
         joint_weights: Sequence[float],
         early_weight: float,
         command_noise: float,
+        observation_noise: float,
     ) -> None:
-        self.training, self.command_noise = training, command_noise
+        self.training = training
+        self.command_noise, self.observation_noise = command_noise, observation_noise
         self.validation = spread(validation, VALIDATION_WINDOWS)
         horizon = training.action_horizon
         step_weights = torch.full((horizon,), 2.0 - early_weight)
@@ -60,37 +55,36 @@ class Reconstruction:
 
     def loss(self, model: OATTokenizer, batch_size: int) -> Tensor:
         """The loss of a random batch at random prefixes."""
-        chunk, command = self.draw(model, batch_size)
-        return self.error(model(chunk, command), chunk)
+        chunk, condition = self.draw(model, batch_size)
+        return self.error(model(chunk, condition), chunk)
 
     def validate(self, model: OATTokenizer) -> float:
-        """The mean of the loss over the trained prefixes, at the true previous command."""
-        chunk, command = self.held_out(model)
-        codes = model.quantizer(model.encoder(chunk, command))
+        """The mean of the loss over the trained prefixes, at the true condition."""
+        chunk, condition = self.held_out(model)
+        codes = model.codes(chunk, condition)
         prefixes = trained_prefixes(model.config.num_tokens, model.config.nested_dropout)
         errors = [
-            self.error(model.decoder(codes, torch.full((len(chunk),), k), command), chunk)
+            self.error(model.reconstruct(codes, torch.full((len(chunk),), k), condition), chunk)
             for k in prefixes
         ]
         return float(torch.stack(errors).mean())
 
-    def draw(self, model: Conditionable, batch_size: int) -> tuple[Tensor, Tensor | None]:
-        """Random normalised chunks (B, H, D), and their blurred commands (B, D) if asked for."""
+    def draw(self, model: ConditionedTokenizer, batch_size: int) -> tuple[Tensor, Condition | None]:
+        """Random normalised chunks (B, H, D), and what they are seen from, blurred."""
         rows = self.training.draw(batch_size)
         chunk = model.normalizer(self.training.chunk(rows))
-        if not model.config.conditioned_on_command:
+        condition = model.condition(self.training.observation(rows))
+        if condition is None:
             return chunk, None
-        command = model.normalizer(self.training.command(rows))
-        blur = torch.rand(len(rows), 1) * self.command_noise
-        return chunk, command + torch.randn_like(command) * blur
+        if model.config.observed:
+            return chunk, condition.blurred(self.observation_noise)
+        return chunk, condition.blurred(torch.rand(len(rows), 1) * self.command_noise)
 
-    def held_out(self, model: Conditionable) -> tuple[Tensor, Tensor | None]:
-        """The same of the held-out windows, with their true commands."""
+    def held_out(self, model: ConditionedTokenizer) -> tuple[Tensor, Condition | None]:
+        """The same of the held-out windows, as they are."""
         rows = self.validation.index
         chunk = model.normalizer(self.validation.chunk(rows))
-        if not model.config.conditioned_on_command:
-            return chunk, None
-        return chunk, model.normalizer(self.validation.command(rows))
+        return chunk, model.condition(self.validation.observation(rows))
 
     def error(self, decoded: Tensor, chunk: Tensor) -> Tensor:
         """The weighted squared error of normalised chunks (B, H, D), a scalar."""
@@ -102,14 +96,14 @@ class LatentReconstruction(Reconstruction):
 
     def loss(self, model: LatentTokenizer, batch_size: int) -> Tensor:
         """The loss of a random batch."""
-        chunk, command = self.draw(model, batch_size)
-        decoded, penalty = model(chunk, command)
+        chunk, condition = self.draw(model, batch_size)
+        decoded, penalty = model(chunk, condition)
         return self.error(decoded, chunk) + PENALTY_WEIGHT * penalty
 
     def validate(self, model: LatentTokenizer) -> float:
-        """The error alone, at the true previous command."""
-        chunk, command = self.held_out(model)
-        return float(self.error(model(chunk, command)[0], chunk))
+        """The error alone, at the true condition."""
+        chunk, condition = self.held_out(model)
+        return float(self.error(model(chunk, condition)[0], chunk))
 
 
 class NextToken:
@@ -162,7 +156,7 @@ class NextToken:
 def encode_all(tokenizer: ActionTokenizer, windows: Windows) -> Tensor:
     """Tokens (W, T) of every window, by a tokenizer in evaluation mode."""
     batches = windows.index.split(ENCODE_BATCH)
-    return torch.cat([tokenizer.encode(windows.chunk(r), windows.command(r)) for r in batches])
+    return torch.cat([tokenizer.encode(windows.chunk(r), windows.observation(r)) for r in batches])
 
 
 @torch.no_grad()
@@ -172,19 +166,15 @@ def reconstruction_error_rad(tokenizer: ActionTokenizer, windows: Windows) -> di
     A tokenizer without prefixes has one, its longest sequence.
     """
     windows = spread(windows, VALIDATION_WINDOWS)
-    rows = windows.index
-    tokens, chunk, command = (
-        encode_all(tokenizer, windows),
-        windows.chunk(rows),
-        windows.command(rows),
-    )
+    tokens = encode_all(tokenizer, windows)
+    chunk, observation = windows.chunk(windows.index), windows.observation(windows.index)
 
     def error(decoded: Tensor) -> float:
         return float((decoded - chunk).square().mean().sqrt())
 
     if not tokenizer.prefixes:
-        return {tokenizer.max_tokens: error(tokenizer.decode(tokens, command))}
-    return {k: error(tokenizer.decode_prefix(tokens, k, command)) for k in tokenizer.prefixes}
+        return {tokenizer.max_tokens: error(tokenizer.decode(tokens, observation))}
+    return {k: error(tokenizer.decode_prefix(tokens, k, observation)) for k in tokenizer.prefixes}
 
 
 def spread(windows: Windows, limit: int) -> Windows:

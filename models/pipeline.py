@@ -13,9 +13,9 @@ from torch import nn
 from models import checkpoint as checkpoints
 from models import distributed
 from models.checkpoint import Checkpoint
+from models.condition import ConditionedTokenizer
 from models.dataset import Windows, load_windows, split_by_episode
 from models.objectives import NextToken, Reconstruction, reconstruction_error_rad, spread
-from models.observation import ObservationEncoder, safe_name
 from models.policy import OATPolicy
 from models.recipes import Recipe
 from models.tokenizer import OATTokenizer
@@ -76,7 +76,7 @@ def _first_tokenizer(recipe: Recipe, training: Windows, start: Checkpoint | None
     torch.manual_seed(recipe.seed)
     if start is None:
         tokenizer = OATTokenizer(recipe.tokenizer)
-        tokenizer.normalizer.fit(torch.cat([training.action, training.command(training.index)]))
+        fit_condition(tokenizer, training)
         return tokenizer
     given, wanted = start.tokenizer.config, recipe.tokenizer
     if given != wanted:
@@ -93,11 +93,17 @@ def _train_tokenizer(
     report: Report | None,
 ) -> dict[str, Any]:
     """Trains in place; the facts of it."""
-    reconstruction = Reconstruction(
-        training, validation, recipe.joint_weights, recipe.early_weight, recipe.command_noise
-    )
+    reconstruction = Reconstruction(*reconstruction_settings(recipe, training, validation))
     schedule = recipe.tokenizer_schedule
     return stage_facts(train_stage("tokenizer", tokenizer, reconstruction, schedule, state, report))
+
+
+def reconstruction_settings(
+    recipe: Recipe, training: Windows, validation: Windows
+) -> tuple[Windows, Windows, tuple[float, ...], float, float, float]:
+    """The arguments of ``models.objectives.Reconstruction``, as the recipe has them."""
+    noises = recipe.command_noise, recipe.observation_noise
+    return training, validation, recipe.joint_weights, recipe.early_weight, *noises
 
 
 def _first_policy(recipe: Recipe, training: Windows, start: Checkpoint | None) -> OATPolicy:
@@ -105,7 +111,7 @@ def _first_policy(recipe: Recipe, training: Windows, start: Checkpoint | None) -
     torch.manual_seed(recipe.seed + 1)
     policy = OATPolicy(recipe.policy)
     if start is None:
-        fit_normalizers(policy.obs_encoder, training)
+        policy.obs_encoder.fit(training.features)
         return policy
     try:
         policy.load_state_dict(start.policy.state_dict())
@@ -147,10 +153,16 @@ def train_stage(
     return trainer
 
 
-def fit_normalizers(encoder: ObservationEncoder, training: Windows) -> None:
-    """Sets the range of every feature from the data."""
-    for key in encoder.features:
-        encoder.normalizers[safe_name(key)].fit(training.features[key])
+def fit_condition(tokenizer: ConditionedTokenizer, training: Windows) -> None:
+    """Sets the ranges of actions and features from the data."""
+    tokenizer.normalizer.fit(commanded(training))
+    if tokenizer.config.observed:
+        tokenizer.features.fit(training.features)
+
+
+def commanded(training: Windows) -> torch.Tensor:
+    """All references that may be decoded or conditioned on, (N, D)."""
+    return torch.cat([training.action, training.command(training.index)])
 
 
 def recipe_facts(recipe: Recipe) -> dict[str, Any]:

@@ -30,15 +30,15 @@ class TokenAgent:
         if k is not None and not 1 <= k <= self.most_tokens:
             raise PrefixError(f"k must be in 1..{self.most_tokens}, got {k}")
         features = as_tensors(observation, self.policy.config.features)
-        command = torch.from_numpy(np.asarray(observation[COMMAND_KEY][-1:], np.float32))
         limit = self.tokenizer.max_tokens if k is None else k
         tokens = generate_sequence(self.policy, features, limit, self.tokenizer.end)
         generated = tokens.shape[1]
         if k is not None:
-            return Plan(self.tokenizer.decode_prefix(tokens, k, command)[0].numpy(), generated)
+            return Plan(self.tokenizer.decode_prefix(tokens, k, features)[0].numpy(), generated)
         if not bool(self.tokenizer.is_decodable(tokens)[0]):
-            return Plan(command.repeat(self.horizon, 1).numpy(), generated, decodable=False)
-        return Plan(self.tokenizer.decode(tokens, command)[0].numpy(), generated)
+            held = np.asarray(observation[COMMAND_KEY][-1:], np.float32)
+            return Plan(held.repeat(self.horizon, 0), generated, decodable=False)
+        return Plan(self.tokenizer.decode(tokens, features)[0].numpy(), generated)
 
 
 def checkpoint_agent(checkpoint: Checkpoint) -> TokenAgent:

@@ -52,10 +52,11 @@ def error_by_tokens(tokenizer: OrderedTokens, windows: Windows) -> dict[int, flo
     Lengths that nested dropout did not train are measured too: the order that was not promised.
     """
     few = spread(windows, MEASURED_WINDOWS)
-    chunk, command = few.chunk(few.index), few.command(few.index)
+    chunk, observation = few.chunk(few.index), few.observation(few.index)
     tokens = encode_all(tokenizer, few)
     decoded = {
-        k: tokenizer.decode_prefix(tokens, k, command) for k in range(1, tokenizer.max_tokens + 1)
+        k: tokenizer.decode_prefix(tokens, k, observation)
+        for k in range(1, tokenizer.max_tokens + 1)
     }
     return {k: float((d - chunk).square().mean().sqrt()) for k, d in decoded.items()}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,13 +12,14 @@ from edge.commands.token_studies import lengths, order
 if TYPE_CHECKING:
     from edge.bundle import Bundle
     from edge.commands.array_files import ArrayFile
-    from edge.engines import Decoder, Float32Array
+    from edge.engines import Condition, Decoder, Float32Array
 
 BundleName = Annotated[str, typer.Argument(help="A shipped bundle, or a directory.")]
 
 tokens_app = typer.Typer(
     help="Encode chunks and decode tokens offline. A tokenizer that is conditioned on the previous "
-    "command takes that, too: an array command (N, dim).",
+    "command takes that, too: an array command (N, dim); one that is conditioned on the "
+    "observation, an array for each of its features (N, n_obs_steps, dim).",
     no_args_is_help=True,
 )
 
@@ -46,11 +46,11 @@ def encode(
     encoder, file = OrtEncoder(loaded), ArrayFile(chunks)
     action = loaded.manifest.action
     actions = file.floats("chunks", (action.action_horizon, len(action.names)))
-    commands = _commands(loaded, file)
-    given = {"chunks": actions} | ({} if commands is None else {"command": commands})
-    tokens = np.zeros((one_length(chunks, given), loaded.manifest.tokenizer.tokens), np.int64)
-    for row, (chunk, command) in enumerate(zip(actions, _rows(commands), strict=False)):
-        tokens[row] = encoder.encode(chunk, command)
+    seen = _conditions(loaded, file)
+    count = one_length(chunks, {"chunks": actions} | seen)
+    tokens = np.zeros((count, loaded.manifest.tokenizer.tokens), np.int64)
+    for row, chunk in enumerate(actions):
+        tokens[row] = encoder.encode(chunk, _at(seen, row))
     write_arrays(out, {"tokens": tokens})
     print(f"{out}: {len(tokens)} chunks encoded")
 
@@ -78,39 +78,36 @@ def decode(
     check_prefix(loaded, k)
     decoder = build_decoder(loaded, engine, choose_precision(loaded, precision))
     file = ArrayFile(tokens)
-    codes, commands = file.integers("tokens", (-1,)), _commands(loaded, file)
+    codes, seen = file.integers("tokens", (-1,)), _conditions(loaded, file)
     if codes.shape[1] < k:
         raise RunError(f"{tokens}: tokens is {codes.shape}, too short for --k {k}")
-    given = {"tokens": codes} | ({} if commands is None else {"command": commands})
     facts = loaded.manifest.action
-    shape = (one_length(tokens, given), facts.action_horizon, len(facts.names))
+    shape = (one_length(tokens, {"tokens": codes} | seen), facts.action_horizon, len(facts.names))
     action = np.zeros(shape, np.float32)
-    for row, (code, command) in enumerate(zip(codes, _rows(commands), strict=False)):
-        _place(decoder, code[:k].tolist(), command, f"{tokens}: tokens, row {row}")
+    for row, code in enumerate(codes):
+        _place(decoder, code[:k].tolist(), _at(seen, row), f"{tokens}: tokens, row {row}")
         action[row] = decoder.decode_full(k)
     write_arrays(out, {"action": action})
     print(f"{out}: {len(action)} chunks decoded from {k} tokens")
 
 
-def _place(decoder: Decoder, codes: list[int], command: Float32Array | None, where: str) -> None:
+def _place(decoder: Decoder, codes: list[int], condition: Condition, where: str) -> None:
     """``Decoder.place`` with complaints that say where in the file."""
     from edge.errors import EngineError, RunError
 
     try:
-        decoder.place(codes, command)
+        decoder.place(codes, condition)
     except EngineError as error:
         raise RunError(f"{where}: {error}") from error
 
 
-def _commands(bundle: Bundle, file: ArrayFile) -> Float32Array | None:
-    """Previous commands (N, joints) where the tokenizer is conditioned on them."""
-    if bundle.manifest.tokenizer.conditioned_on is None:
-        return None
-    return file.floats("command", (len(bundle.manifest.action.names),))
+def _conditions(bundle: Bundle, file: ArrayFile) -> dict[str, Float32Array]:
+    """Of what the tokenizer is conditioned on, one row for each chunk."""
+    from edge.engines.tensors import condition_tensors
+
+    wanted = condition_tensors(bundle.manifest)
+    return {name: file.floats(name, tensor.shape[1:]) for name, tensor in wanted.items()}
 
 
-def _rows(commands: Float32Array | None) -> Iterable[Float32Array | None]:
-    """A command for every row, or None for as many as are asked for."""
-    from itertools import repeat
-
-    return repeat(None) if commands is None else commands
+def _at(conditions: dict[str, Float32Array], row: int) -> Condition:
+    return {name: values[row] for name, values in conditions.items()}

@@ -33,9 +33,12 @@ def train(
         float | None, typer.Option(min=1, max=1000, help="Of custom data that says none.")
     ] = None,
     tokenizer: Annotated[
-        Literal["conditioned", "paper"],
-        typer.Option(help="Whether chunks are conditioned on the previous command."),
-    ] = "conditioned",
+        Literal["paper", "conditioned", "observed"] | None,
+        typer.Option(
+            help="What it sees besides chunks: nothing, the previous command, the whole "
+            "observation. The recipe's if left out."
+        ),
+    ] = None,
     nested_dropout: Annotated[
         str | None, typer.Option(help="Which prefixes are trained; the recipe's if left out.")
     ] = None,
@@ -73,7 +76,7 @@ def train(
 
         from models import distributed
         from models.data.errors import DataError
-        from models.recipes import scaled, shortened, with_nested_dropout
+        from models.recipes import scaled, shortened, with_nested_dropout, with_tokenizer
         from models.rivals import RIVALS
         from models.tasks.missing import MissingError
     except ImportError as error:
@@ -88,7 +91,9 @@ def train(
     if start is not None and policy != "oat":
         raise typer.BadParameter(f"--start is for oat, not {policy!r}")
     try:
-        named = _named(recipe, data, rate_hz, tokenizer == "conditioned")
+        named = _named(recipe, data, rate_hz)
+        if tokenizer is not None:
+            named = with_tokenizer(named, tokenizer)
         named = with_nested_dropout(named, nested_dropout)
         own = scaled(named, compute) if policy == "oat" else named
         chosen = shortened(own, tokenizer_steps, policy_steps)
@@ -121,7 +126,7 @@ def train(
     console.print(f"checkpoint: {out}")
 
 
-def _named(recipe: str, data: Path | None, rate_hz: float | None, conditioned: bool) -> Recipe:
+def _named(recipe: str, data: Path | None, rate_hz: float | None) -> Recipe:
     """The recipe. Raises DataError for custom data that does not do, ValueError for its name."""
     from models.custom_recipe import CUSTOM, custom_recipe
     from models.recipes import get_recipe
@@ -129,12 +134,12 @@ def _named(recipe: str, data: Path | None, rate_hz: float | None, conditioned: b
     from models.tasks.outside.task import PREFIXES
 
     if recipe != CUSTOM and not recipe.startswith(PREFIXES):
-        return get_recipe(recipe, conditioned)
+        return get_recipe(recipe)
     if recipe != CUSTOM:
         get_task(recipe)
     if data is None:
         raise ValueError(f"recipe {recipe!r} needs --data")
-    return custom_recipe(data, rate_hz, conditioned, recipe)
+    return custom_recipe(data, rate_hz, recipe)
 
 
 def _demonstrate(task: str, count: int, seed: int, path: Path, console: Console) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +15,8 @@ from edge.errors import EngineError
 from edge.shared_memory import Record
 
 Float32Array = npt.NDArray[np.float32]
+Condition = Mapping[str, Float32Array]
+"""What a decoder reads besides tokens, by the names of its graph's inputs, without the batch."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -22,11 +24,12 @@ _LOG = logging.getLogger(__name__)
 class Decoder(Protocol):
     """Turns tokens into actions: all that a bundle of a tokenizer alone can do."""
 
-    def place(self, tokens: Sequence[int], command: Float32Array | None = None) -> None:
+    def place(self, tokens: Sequence[int], condition: Condition | None = None) -> None:
         """Begin a plan that is these tokens, 1 to all of them; no generated token follows them.
 
-        ``command``, shape (joints,): the previous command, exactly where the decoder reads it.
-        Raises EngineError for what is no token, too many of them, or another command.
+        ``condition``: as ``edge.engines.tensors.condition_tensors`` has it, exactly where the
+        decoder reads one. Raises EngineError for what is no token, too many of them, or another
+        condition.
         """
 
     def decode(self, prefix: int) -> Float32Array:

@@ -1,7 +1,7 @@
 """Every one-token decode in a table, where the decoder depends on the tokens alone.
 
 There are as few as there are codes (1000 in the paper, arXiv 2602.04215), so the coarse answer
-costs a look-up. A decoder that is conditioned on the previous command has no such table.
+costs a look-up. A decoder that is conditioned on command or observation has no such table.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edge.bundle import Manifest
-from edge.engines import Engine, Float32Array
+from edge.engines import Condition, Engine, Float32Array
 from edge.shared_memory import Record
 
 LARGEST_TABLE_BYTES = 8 << 20
@@ -33,9 +33,9 @@ class CoarseTable:
             self._table[code] = engine.decode(1)
         self._table.flags.writeable = False
 
-    def place(self, tokens: Sequence[int], command: Float32Array | None = None) -> None:
+    def place(self, tokens: Sequence[int], condition: Condition | None = None) -> None:
         """See ``Decoder.place``."""
-        self._engine.place(tokens, command)
+        self._engine.place(tokens, condition)
         self._first = tokens[0]
 
     def prefill(self, features: Record) -> None:

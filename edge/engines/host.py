@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.bundle import COMMAND_KEY, Manifest
-from edge.engines import Float32Array
+from edge.engines import Condition, Float32Array
 from edge.engines.placed_tokens import PlacedTokens
-from edge.engines.tensors import Tensor, graph_tensors
+from edge.engines.tensors import COMMAND, Tensor, condition_tensors, graph_tensors
 from edge.errors import EngineError
 from edge.shared_memory import Record
 
@@ -39,19 +39,18 @@ class HostDecoder:
         self._tokens = np.zeros((1, manifest.tokenizer.tokens), np.int64)
         self._prefix = np.zeros(1, np.int64)
         self._count = 0
-        self._command = np.zeros((1, len(manifest.action.names)), np.float32)
-        self._conditioned = manifest.tokenizer.conditioned_on is not None
+        self._condition = {k: _zeros(item) for k, item in condition_tensors(manifest).items()}
         self._head = _zeros(tensors["decode"].outputs["action"])
         self._full = _zeros(tensors["decode_full"].outputs["action"])
         self._run_decode = bind("decode", self._code_arrays(), {"action": self._head})
         self._run_full = bind("decode_full", self._code_arrays(), {"action": self._full})
 
-    def place(self, tokens: Sequence[int], command: Float32Array | None = None) -> None:
+    def place(self, tokens: Sequence[int], condition: Condition | None = None) -> None:
         """See ``Decoder.place``."""
-        self._placed.check(tokens, command)
+        self._placed.check(tokens, condition)
         self._tokens[0, : len(tokens)] = tokens
-        if command is not None:
-            self._command[0] = command
+        for name, value in (condition or {}).items():
+            self._condition[name][0] = value
         self._count = len(tokens)
 
     def decode(self, prefix: int) -> Float32Array:
@@ -71,10 +70,7 @@ class HostDecoder:
         return actions
 
     def _code_arrays(self) -> Arrays:
-        arrays: Arrays = {"tokens": self._tokens, "prefix": self._prefix}
-        if self._conditioned:
-            arrays["command"] = self._command
-        return arrays
+        return {"tokens": self._tokens, "prefix": self._prefix} | self._condition
 
 
 class HostEngine(HostDecoder):
@@ -86,7 +82,9 @@ class HostEngine(HostDecoder):
         tensors = graph_tensors(manifest)
         self._positions = np.arange(manifest.tokenizer.tokens)[:, None]
         self._left = 0
-        self._features = {key: _zeros(item) for key, item in tensors["prefill"].inputs.items()}
+        inputs = tensors["prefill"].inputs
+        self._features = {key: self._condition.get(key, _zeros(inputs[key])) for key in inputs}
+        self._command = self._condition.get(COMMAND)
         self._cross = _zeros(tensors["prefill"].outputs["cross_kv"])
         self._caches = [_zeros(tensors["step"].inputs["self_kv"]) for _ in range(2)]
         first = {"cross_kv": self._cross} | self._made(0)
@@ -94,16 +92,16 @@ class HostEngine(HostDecoder):
         later = range(1, manifest.tokenizer.tokens)
         self._run_steps = [bind("step", self._read(index), self._made(index)) for index in later]
 
-    def place(self, tokens: Sequence[int], command: Float32Array | None = None) -> None:
+    def place(self, tokens: Sequence[int], condition: Condition | None = None) -> None:
         """See ``Decoder.place``."""
-        super().place(tokens, command)
+        super().place(tokens, condition)
         self._left = 0
 
     def prefill(self, features: Record) -> None:
         """See ``Engine.prefill``."""
         for key, buffer in self._features.items():
             buffer[0] = features[key]
-        if self._conditioned:
+        if self._command is not None:
             self._command[0] = self._features[COMMAND_KEY][0, -1]
         self._run_prefill()
         self._count = 0

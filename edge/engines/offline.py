@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.bundle import DECODERS, Bundle
-from edge.engines import Decoder, Float32Array, build_engine
+from edge.engines import Condition, Decoder, Float32Array, build_engine
 from edge.engines.host import HostDecoder
 from edge.engines.ort import GraphFile, OrtGraphs, graph_files
 from edge.engines.tensors import graph_tensors
@@ -50,15 +50,15 @@ class OrtEncoder:
         graphs = OrtGraphs({"encode": file})
         self._run = graphs.bind("encode", self._inputs, {"tokens": self._tokens})
 
-    def encode(self, chunk: Float32Array, command: Float32Array | None = None) -> Int64Array:
-        """Actions (action_horizon, joints) [, command (joints,)], raw, to tokens (tokens,).
+    def encode(self, chunk: Float32Array, condition: Condition | None = None) -> Int64Array:
+        """Actions (action_horizon, joints), raw, to tokens (tokens,).
 
-        ``command`` is given exactly where the tokenizer is conditioned on it. The array belongs to
-        the encoder and holds until the next ``encode``.
+        ``condition``: as for ``Decoder.place``. The array belongs to the encoder and holds until
+        the next ``encode``.
         """
         self._inputs["chunks"][0] = chunk
-        if command is not None:
-            self._inputs["command"][0] = command
+        for name, value in (condition or {}).items():
+            self._inputs[name][0] = value
         self._run()
         tokens: Int64Array = self._tokens[0]
         return tokens

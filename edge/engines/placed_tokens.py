@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from edge.bundle import Manifest
-from edge.engines import Float32Array
+from edge.engines import Condition
+from edge.engines.tensors import condition_tensors
 from edge.errors import EngineError
 
 
 class PlacedTokens:
-    """The one check of tokens and command for ``Decoder.place``, whatever the engine."""
+    """The one check of tokens and condition for ``Decoder.place``, whatever the engine."""
 
     def __init__(self, manifest: Manifest) -> None:
         self._tokens = manifest.tokenizer.tokens
         self._codes = manifest.tokenizer.codes
-        self._joints = len(manifest.action.names)
-        self._conditioned = manifest.tokenizer.conditioned_on is not None
+        self._shapes = {k: tensor.shape[1:] for k, tensor in condition_tensors(manifest).items()}
 
-    def check(self, tokens: Sequence[int], command: Float32Array | None) -> None:
+    def check(self, tokens: Sequence[int], condition: Condition | None) -> None:
         """Raises EngineError for what ``Decoder.place`` does not take."""
         if not 1 <= len(tokens) <= self._tokens:
             raise EngineError(f"{len(tokens)} tokens, allowed are 1 to {self._tokens}")
         for index, token in enumerate(tokens):
             if not 0 <= token < self._codes:
                 raise EngineError(f"token {index} is {token}, allowed is 0 to {self._codes - 1}")
-        if self._conditioned != (command is not None):
-            wanted = "needs the previous command" if self._conditioned else "reads no command"
-            raise EngineError(f"this decoder {wanted}")
-        if command is not None and command.shape != (self._joints,):
-            raise EngineError(f"the command is {command.shape}, expected is ({self._joints},)")
+        given = {name: array.shape for name, array in (condition or {}).items()}
+        if given != self._shapes:
+            raise EngineError(
+                f"this decoder reads {_listed(self._shapes)} besides tokens, not {_listed(given)}"
+            )
+
+
+def _listed(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items()) or "nothing"

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge.bundle import Manifest
+from edge.bundle import OBSERVATION, Manifest
 from edge.errors import EngineError
+
+COMMAND = "command"
+"""The newest command, where it is all of the condition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +39,12 @@ def graph_tensors(manifest: Manifest) -> dict[str, GraphTensors]:
 def _policy_tensors(manifest: Manifest) -> dict[str, GraphTensors]:
     if manifest.caches is None:
         return {}
-    steps = manifest.n_obs_steps
-    features = {item.key: Tensor((1, steps, item.size)) for item in manifest.observation}
     cross, cache = Tensor(manifest.caches.cross), Tensor(manifest.caches.self_)
     token, scalar = Tensor((1, 1), "int64"), Tensor((1,), "int64")
     step = {"token": token, "position": scalar, "cross_kv": cross, "self_kv": cache}
     made = {"next_token": token, "self_kv_next": cache}
     return {
-        "prefill": GraphTensors(features, {"cross_kv": cross} | made),
+        "prefill": GraphTensors(_features(manifest), {"cross_kv": cross} | made),
         "step": GraphTensors(step, made),
     }
 
@@ -53,14 +54,31 @@ def _tokenizer_tensors(manifest: Manifest) -> dict[str, GraphTensors]:
     tokens, prefix = Tensor((1, manifest.tokenizer.tokens), "int64"), Tensor((1,), "int64")
     head = Tensor((1, manifest.action.head_steps, joints))
     full = Tensor((1, manifest.action.action_horizon, joints))
-    conditioned = manifest.tokenizer.conditioned_on is not None
-    command = {"command": Tensor((1, joints))} if conditioned else {}
-    code = {"tokens": tokens, "prefix": prefix} | command
+    condition = condition_tensors(manifest)
+    code = {"tokens": tokens, "prefix": prefix} | condition
     return {
         "decode": GraphTensors(code, {"action": head}),
         "decode_full": GraphTensors(code, {"action": full}),
-        "encode": GraphTensors({"chunks": full} | command, {"tokens": tokens}),
+        "encode": GraphTensors({"chunks": full} | condition, {"tokens": tokens}),
     }
+
+
+def condition_tensors(manifest: Manifest) -> dict[str, Tensor]:
+    """What the tokenizer's graphs read besides tokens: the newest command, all features, nothing.
+
+    Features go by their keys, and are those that ``prefill`` reads.
+    """
+    conditioned_on = manifest.tokenizer.conditioned_on
+    if conditioned_on is None:
+        return {}
+    if conditioned_on == OBSERVATION:
+        return _features(manifest)
+    return {COMMAND: Tensor((1, len(manifest.action.names)))}
+
+
+def _features(manifest: Manifest) -> dict[str, Tensor]:
+    steps = manifest.n_obs_steps
+    return {item.key: Tensor((1, steps, item.size)) for item in manifest.observation}
 
 
 def check_tensors(

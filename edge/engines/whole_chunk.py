@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge.bundle import Manifest
-from edge.engines import Engine, Float32Array
+from edge.engines import Condition, Engine, Float32Array
 from edge.rates import period_ns
 from edge.shared_memory import Record
 
@@ -18,9 +18,9 @@ class WholeChunk:
         self._decoded = 0
         self._actions: Float32Array | None = None
 
-    def place(self, tokens: Sequence[int], command: Float32Array | None = None) -> None:
+    def place(self, tokens: Sequence[int], condition: Condition | None = None) -> None:
         """See ``Decoder.place``."""
-        self._engine.place(tokens, command)
+        self._engine.place(tokens, condition)
         self._decoded = 0
 
     def prefill(self, features: Record) -> None:

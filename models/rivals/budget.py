@@ -10,6 +10,7 @@ from torch import nn
 from models.compute import step_operations
 from models.dataset import Windows
 from models.objectives import NextToken, Reconstruction, spread
+from models.pipeline import reconstruction_settings
 from models.policy import OATPolicy
 from models.recipes import Recipe
 from models.tokenizer import OATTokenizer
@@ -47,11 +48,3 @@ def recipe_budget(recipe: Recipe, training: Windows, validation: Windows) -> Bud
 
 def _cost(model: nn.Module, objective: Objective, schedule: Schedule) -> float:
     return step_operations(model, objective, schedule.batch_size) * schedule.steps
-
-
-def reconstruction_settings(
-    recipe: Recipe, training: Windows, validation: Windows
-) -> tuple[Windows, Windows, tuple[float, ...], float, float]:
-    """The arguments of ``models.objectives.Reconstruction``, as the recipe has them."""
-    weights, early, noise = recipe.joint_weights, recipe.early_weight, recipe.command_noise
-    return training, validation, weights, early, noise

@@ -48,6 +48,8 @@ def latent_config(recipe: Recipe, kind: str) -> LatentConfig:
         encoder_depth=oat.encoder_depth,
         decoder_depth=oat.decoder_depth,
         conditioned_on_command=oat.conditioned_on_command,
+        observed=oat.observed,
+        observed_steps=oat.observed_steps,
     )
 
 

@@ -13,7 +13,6 @@ from torch import nn
 
 from models import distributed
 from models.compute import TERA, step_operations
-from models.dataset import Windows
 from models.objectives import (
     LatentReconstruction,
     NextToken,
@@ -22,9 +21,11 @@ from models.objectives import (
 )
 from models.pipeline import (
     Report,
-    fit_normalizers,
+    commanded,
+    fit_condition,
     prepare_state,
     recipe_facts,
+    reconstruction_settings,
     rounded,
     split_windows,
     stage_facts,
@@ -34,7 +35,7 @@ from models.policy import OATPolicy
 from models.recipes import Recipe
 from models.rivals import checkpoint as checkpoints
 from models.rivals import recipes
-from models.rivals.budget import Budget, recipe_budget, reconstruction_settings
+from models.rivals.budget import Budget, recipe_budget
 from models.rivals.checkpoint import TOKENIZERS, Rival
 from models.rivals.diffusion import DiffusionPolicy
 from models.rivals.mlp import ChunkMlp
@@ -83,7 +84,7 @@ class Workshop:
         tokenizer = self._tokenizer()
         torch.manual_seed(self.recipe.seed + 1)
         network = OATPolicy(recipes.token_policy_config(self.recipe, tokenizer))
-        fit_normalizers(network.obs_encoder, self.training)
+        network.obs_encoder.fit(self.training.features)
         learned = "tokenizer" in self.stages
         pays = self.budget.policy if learned else self.budget.total
         surprise = NextToken(
@@ -105,7 +106,7 @@ class Workshop:
             binning.fit(self.training.action)
             return binning.eval()
         tokenizer = LatentTokenizer(recipes.latent_config(self.recipe, self.kind))
-        tokenizer.normalizer.fit(_commanded(self.training))
+        fit_condition(tokenizer, self.training)
         objective = LatentReconstruction(
             *reconstruction_settings(self.recipe, self.training, self.validation)
         )
@@ -124,8 +125,8 @@ class Workshop:
         else:
             network = ChunkMlp(recipes.mlp_config(self.recipe))
             objective = Regression(self.training, self.validation, noise)
-        network.normalizer.fit(_commanded(self.training))
-        fit_normalizers(network.obs_encoder, self.training)
+        network.normalizer.fit(commanded(self.training))
+        network.obs_encoder.fit(self.training.features)
         self.train("policy", network, objective, self._policy_schedule, self.budget.total)
         return network
 
@@ -161,8 +162,3 @@ def train_rival(
         checkpoints.save(out, rival)
     distributed.wait()
     return checkpoints.load(out)
-
-
-def _commanded(training: Windows) -> torch.Tensor:
-    """All references that may be decoded or conditioned on, (N, D)."""
-    return torch.cat([training.action, training.command(training.index)])

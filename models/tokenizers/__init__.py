@@ -1,12 +1,13 @@
 """Action tokenizers: chunks of actions to tokens and back, whatever the method.
 
-All work on batches in raw units: actions (B, H, D) and commands (B, D) in rad, tokens (B, T) int64
-in ``[0, vocabulary)``. Where a method has sequences of different lengths, ``end`` closes one and
-fills the row up to ``max_tokens``.
+All work on batches in raw units: actions (B, H, D) in rad, features of the observation that a chunk
+starts at (B, S, dim), tokens (B, T) int64 in ``[0, vocabulary)``. Where a method has sequences of
+different lengths, ``end`` closes one and fills the row up to ``max_tokens``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from torch import Tensor
@@ -30,13 +31,13 @@ class ActionTokenizer(Protocol):
     end: int | None
     prefixes: tuple[int, ...]
 
-    def encode(self, actions: Tensor, command: Tensor) -> Tensor:
-        """Chunks to tokens (B, max_tokens); ``command`` is the reference in force before each."""
+    def encode(self, actions: Tensor, observation: Mapping[str, Tensor]) -> Tensor:
+        """Chunks to tokens (B, max_tokens); many methods do not look at the observation."""
 
-    def decode(self, tokens: Tensor, command: Tensor) -> Tensor:
+    def decode(self, tokens: Tensor, observation: Mapping[str, Tensor]) -> Tensor:
         """Whole sequences to chunks; raises UndecodableError if one of them stands for none."""
 
-    def decode_prefix(self, tokens: Tensor, k: int, command: Tensor) -> Tensor:
+    def decode_prefix(self, tokens: Tensor, k: int, observation: Mapping[str, Tensor]) -> Tensor:
         """The first ``k`` tokens to chunks; raises PrefixError unless ``k`` is in ``prefixes``."""
 
     def is_decodable(self, tokens: Tensor) -> Tensor:

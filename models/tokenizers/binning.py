@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -36,18 +37,18 @@ class BinningTokenizer(nn.Module):
         """Sets the ranges from actions (N, D) in rad."""
         self.normalizer.fit(actions)
 
-    def encode(self, actions: Tensor, command: Tensor) -> Tensor:
+    def encode(self, actions: Tensor, observation: Mapping[str, Tensor]) -> Tensor:
         """See ``ActionTokenizer``; an action outside the range falls into the outermost bin."""
         share = (self.normalizer(actions) + 1.0) / 2.0
         return (share * self.config.bins).floor().long().clamp(0, self.config.bins - 1).flatten(1)
 
-    def decode(self, tokens: Tensor, command: Tensor) -> Tensor:
+    def decode(self, tokens: Tensor, observation: Mapping[str, Tensor]) -> Tensor:
         """See ``ActionTokenizer``: the centres of the bins."""
         c = self.config
         centres = (tokens + 0.5) / c.bins * 2.0 - 1.0
         return self.normalizer.inverse(centres.view(-1, c.action_horizon, c.action_dim))
 
-    def decode_prefix(self, tokens: Tensor, k: int, command: Tensor) -> Tensor:
+    def decode_prefix(self, tokens: Tensor, k: int, observation: Mapping[str, Tensor]) -> Tensor:
         """Always raises PrefixError: the tokens of later steps are not in a prefix."""
         raise PrefixError(f"bins decode from all {self.max_tokens} tokens only, got k = {k}")
 

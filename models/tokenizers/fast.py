@@ -6,6 +6,7 @@ can generate others; they are told apart by ``is_decodable`` and never repaired.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +56,7 @@ class FastTokenizer(nn.Module):
         self.max_tokens = config.action_horizon * config.action_dim + 1
         self.prefixes: tuple[int, ...] = ()
 
-    def encode(self, actions: Tensor, command: Tensor) -> Tensor:
+    def encode(self, actions: Tensor, observation: Mapping[str, Tensor]) -> Tensor:
         """See ``ActionTokenizer``; coefficients beyond the fitted bounds are clipped to them."""
         c = self.config
         coefficients = quantised(self.normalizer(actions), c.scale).clip(c.lowest, c.highest)
@@ -65,7 +66,7 @@ class FastTokenizer(nn.Module):
             tokens[row, : len(encoding.ids)] = torch.tensor(encoding.ids)
         return tokens
 
-    def decode(self, tokens: Tensor, command: Tensor) -> Tensor:
+    def decode(self, tokens: Tensor, observation: Mapping[str, Tensor]) -> Tensor:
         """See ``ActionTokenizer``; not clamped, as published."""
         c = self.config
         texts = self._texts(tokens)
@@ -79,7 +80,7 @@ class FastTokenizer(nn.Module):
         normalised = idct(coefficients, axis=1, norm="ortho").astype(np.float32)
         return self.normalizer.inverse(torch.from_numpy(normalised), clamp=False)
 
-    def decode_prefix(self, tokens: Tensor, k: int, command: Tensor) -> Tensor:
+    def decode_prefix(self, tokens: Tensor, k: int, observation: Mapping[str, Tensor]) -> Tensor:
         """Always raises PrefixError: a prefix lacks coefficients."""
         raise PrefixError(f"FAST decodes from whole sequences only, got k = {k}")
 

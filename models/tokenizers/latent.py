@@ -8,7 +8,8 @@ codes. Sizes and conditioning are those of the OAT tokenizer, so that order is w
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
@@ -16,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.condition import Condition, Conditioned, ConditionedTokenizer, check_condition
 from models.fsq import FSQ
 from models.layers import EncoderBlock, Head, Positions
-from models.normalizer import Normalizer
 from models.tokenizer import TokenizerConfig, decoder_layers
 from models.tokenizers import PrefixError
 from models.tokenizers.vector_quantizer import VectorQuantizer
@@ -42,8 +43,11 @@ class LatentConfig:
     encoder_depth: int = 2
     decoder_depth: int = 4
     conditioned_on_command: bool = True
+    observed: dict[str, int] = field(default_factory=dict)
+    observed_steps: int = 2
 
     def __post_init__(self) -> None:
+        check_condition(self)
         if self.num_tokens * _STRIDE**self.halvings != self.action_horizon:
             raise ValueError(
                 f"action_horizon {self.action_horizon} is not {self.num_tokens} tokens "
@@ -69,13 +73,13 @@ class CausalConvolution(nn.Module):
         return functional.gelu(self.conv(functional.pad(x, (_KERNEL - _STRIDE, 0))))
 
 
-class LatentEncoder(nn.Module):
+class LatentEncoder(Conditioned):
     """A normalised chunk to one latent per token."""
 
     mask: Tensor
 
     def __init__(self, config: LatentConfig, out_dim: int) -> None:
-        super().__init__()
+        super().__init__(config)
         dims = [config.action_dim, *[config.dim] * config.halvings]
         self.convolutions = nn.Sequential(*(CausalConvolution(a, b) for a, b in pairwise(dims)))
         self.lift = nn.Identity() if config.halvings else nn.Linear(config.action_dim, config.dim)
@@ -83,28 +87,26 @@ class LatentEncoder(nn.Module):
         depth = range(config.encoder_depth)
         self.blocks = nn.ModuleList(EncoderBlock(config.dim, config.head_dim, 0.0) for _ in depth)
         self.head = Head(config.dim, out_dim)
-        if config.conditioned_on_command:
-            self.command = nn.Linear(config.action_dim, config.dim)
         mask = torch.ones(config.num_tokens, config.num_tokens, dtype=torch.bool).tril()
         self.register_buffer("mask", mask, persistent=False)
 
-    def forward(self, chunk: Tensor, command: Tensor | None) -> Tensor:
-        """Chunk (B, H, D), command (B, D) or None, to latents (B, T, out_dim)."""
+    def forward(self, chunk: Tensor, condition: Condition | None) -> Tensor:
+        """Chunk (B, H, D), or its offsets, to latents (B, T, out_dim)."""
         x = self.lift(self.convolutions(chunk.transpose(1, 2)).transpose(1, 2)) + self.positions()
-        if command is not None:
-            x = x + self.command(command)[:, None]
+        if condition is not None:
+            x = x + self.embed(condition)
         for block in self.blocks:
             x = block(x, self.mask)
         return self.head(x)
 
 
-class LatentDecoder(nn.Module):
-    """Codes to a normalised chunk: one query per step, causal among themselves."""
+class LatentDecoder(Conditioned):
+    """Codes to a normalised chunk, or its offsets: one query per step, causal among themselves."""
 
     mask: Tensor
 
     def __init__(self, config: LatentConfig, code_dim: int) -> None:
-        super().__init__()
+        super().__init__(config)
         self.queries = Positions(config.dim, config.action_horizon)
         self.positions = Positions(config.dim, config.num_tokens)
         self.lift = nn.Linear(code_dim, config.dim)
@@ -117,30 +119,28 @@ class LatentDecoder(nn.Module):
         )
         self.layers = decoder_layers(sizes)
         self.head = Head(config.dim, config.action_dim)
-        if config.conditioned_on_command:
-            self.command = nn.Linear(config.action_dim, config.dim)
         horizon = config.action_horizon
         mask = torch.full((horizon, horizon), -torch.inf).triu(1)
         self.register_buffer("mask", mask, persistent=False)
 
-    def forward(self, codes: Tensor, command: Tensor | None) -> Tensor:
-        """Codes (B, T, code_dim), command (B, D) or None, to a chunk (B, H, D)."""
+    def forward(self, codes: Tensor, condition: Condition | None) -> Tensor:
+        """Codes (B, T, code_dim) to (B, H, D)."""
         memory = self.lift(codes) + self.positions()
-        if command is not None:
-            memory = torch.cat([memory, self.command(command)[:, None]], 1)
+        if condition is not None:
+            memory = torch.cat([memory, self.embed(condition)], 1)
         x = self.queries().expand(len(codes), -1, -1)
         for layer in self.layers:
             x = layer(x, memory, tgt_mask=self.mask, tgt_is_causal=True)
         return self.head(x)
 
 
-class LatentTokenizer(nn.Module):
+class LatentTokenizer(ConditionedTokenizer):
     """``ActionTokenizer`` of learned tokens, all needed at once."""
 
+    config: LatentConfig
+
     def __init__(self, config: LatentConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.normalizer = Normalizer(config.action_dim)
+        super().__init__(config)
         self.quantizer = _quantizer(config)
         self.encoder = LatentEncoder(config, self.quantizer.dim)
         self.decoder = LatentDecoder(config, self.quantizer.dim)
@@ -149,31 +149,31 @@ class LatentTokenizer(nn.Module):
         self.end: int | None = None
         self.prefixes: tuple[int, ...] = ()
 
-    def forward(self, chunk: Tensor, command: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(self, chunk: Tensor, condition: Condition | None) -> tuple[Tensor, Tensor]:
         """A normalised chunk (B, H, D) reconstructed, and the quantizer's penalty."""
-        latents = self.encoder(chunk, command)
-        return self.decoder(self.quantizer(latents), command), self.quantizer.penalty(latents)
+        latents = self.encoder(self.offsets(chunk, condition), condition)
+        decoded = self.decoder(self.quantizer(latents), condition)
+        return self.absolute(decoded, condition), self.quantizer.penalty(latents)
 
-    def encode(self, actions: Tensor, command: Tensor) -> Tensor:
+    def encode(self, actions: Tensor, observation: Mapping[str, Tensor]) -> Tensor:
         """See ``ActionTokenizer``."""
-        latents = self.encoder(self.normalizer(actions), self._condition(command))
+        condition = self.condition(observation)
+        latents = self.encoder(self.offsets(self.normalizer(actions), condition), condition)
         return self.quantizer.indices(self.quantizer(latents))
 
-    def decode(self, tokens: Tensor, command: Tensor) -> Tensor:
+    def decode(self, tokens: Tensor, observation: Mapping[str, Tensor]) -> Tensor:
         """See ``ActionTokenizer``; nothing is undecodable, and the data's range is kept."""
-        chunk = self.decoder(self.quantizer.codes(tokens), self._condition(command))
-        return self.normalizer.inverse(chunk)
+        condition = self.condition(observation)
+        chunk = self.decoder(self.quantizer.codes(tokens), condition)
+        return self.normalizer.inverse(self.absolute(chunk, condition))
 
-    def decode_prefix(self, tokens: Tensor, k: int, command: Tensor) -> Tensor:
+    def decode_prefix(self, tokens: Tensor, k: int, observation: Mapping[str, Tensor]) -> Tensor:
         """Always raises PrefixError: no prefix was trained."""
         raise PrefixError(f"these tokens decode from all {self.max_tokens} only, got k = {k}")
 
     def is_decodable(self, tokens: Tensor) -> Tensor:
         """All sequences of full length, (B,) bool."""
         return torch.full((len(tokens),), tokens.shape[1] == self.max_tokens)
-
-    def _condition(self, command: Tensor) -> Tensor | None:
-        return self.normalizer(command) if self.config.conditioned_on_command else None
 
 
 def _quantizer(config: LatentConfig) -> FSQ | VectorQuantizer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -21,25 +23,22 @@ class OrderedTokens:
         self.end: int | None = None
         self.prefixes = tuple(trained_prefixes(config.num_tokens, config.nested_dropout))
 
-    def encode(self, actions: Tensor, command: Tensor) -> Tensor:
+    def encode(self, actions: Tensor, observation: Mapping[str, Tensor]) -> Tensor:
         """See ``ActionTokenizer``."""
-        return self.tokenizer.encode(actions, self._condition(command))
+        return self.tokenizer.encode(actions, observation)
 
-    def decode(self, tokens: Tensor, command: Tensor) -> Tensor:
+    def decode(self, tokens: Tensor, observation: Mapping[str, Tensor]) -> Tensor:
         """See ``ActionTokenizer``; nothing is undecodable."""
-        return self.tokenizer.decode(tokens, self.max_tokens, self._condition(command))
+        return self.tokenizer.decode(tokens, self.max_tokens, observation)
 
-    def decode_prefix(self, tokens: Tensor, k: int, command: Tensor) -> Tensor:
+    def decode_prefix(self, tokens: Tensor, k: int, observation: Mapping[str, Tensor]) -> Tensor:
         """See ``ActionTokenizer``; untrained lengths decode too, without a promise of order."""
         if not 1 <= k <= self.max_tokens:
             raise PrefixError(f"k must be in 1..{self.max_tokens}, got {k}")
         missing = self.max_tokens - tokens.shape[1]
         padded = torch.nn.functional.pad(tokens, (0, max(0, missing)))
-        return self.tokenizer.decode(padded, k, self._condition(command))
+        return self.tokenizer.decode(padded, k, observation)
 
     def is_decodable(self, tokens: Tensor) -> Tensor:
         """All of them, (B,) bool."""
         return torch.ones(len(tokens), dtype=torch.bool)
-
-    def _condition(self, command: Tensor) -> Tensor | None:
-        return command if self.tokenizer.config.conditioned_on_command else None

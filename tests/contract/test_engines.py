@@ -8,16 +8,21 @@ import pytest
 
 from edge.bundle import GRAPHS, Bundle
 from edge.engines import Engine, Float32Array, build_engine
+from edge.engines.tensors import condition_tensors
 from edge.errors import EngineError
 from edge.shared_memory import Record
-from models.generation import generate, previous_command
+from models.generation import generate
 from tests.bundles import plan, random_features, wide_bundle
 from tests.contract.engine_builders import Builder, needing, on_gpu, ort_with_resident_caches
 from tests.needs import require
 from tests.unit.trt_doubles import engine_on_host
 from tests.unit.wide_models import wide_checkpoint
 
-VARIANTS = {"conditioned": {}, "paper": {"conditioned_on_command": False}}
+VARIANTS = {
+    "conditioned": {},
+    "paper": {"conditioned_on_command": False},
+    "observed": {"observes": True},
+}
 BUILDERS: dict[str, Builder] = {  # one line an engine
     "native": lambda bundle, precision: build_engine(bundle, "native", precision),
     "ort": lambda bundle, precision: build_engine(bundle, "ort", precision),
@@ -69,10 +74,11 @@ def features_of(bundle: Bundle, seed: int) -> Record:
     return random_features(bundle.manifest, seed)
 
 
-def command_of(bundle: Bundle, features: Record) -> Float32Array | None:
-    """What the decoder reads besides tokens: the newest command, if it is conditioned."""
-    key = bundle.manifest.tokenizer.conditioned_on
-    return None if key is None else features[key][-1].copy()
+def condition_of(bundle: Bundle, features: Record) -> dict[str, Float32Array]:
+    """What the decoder reads besides tokens, of an observation."""
+    of_features = {key: features[key].copy() for key in features.dtype.names or ()}
+    known = of_features | {"command": features["observation.command"][-1].copy()}
+    return {name: known[name] for name in condition_tensors(bundle.manifest)}
 
 
 def test_tokens_and_actions_are_those_of_the_trained_model(
@@ -87,12 +93,11 @@ def test_tokens_and_actions_are_those_of_the_trained_model(
             key: torch.tensor(features[key][None].copy()) for key in features.dtype.names
         }
         wanted = generate(checkpoint.policy, observation, 4)
-        command = previous_command(checkpoint.tokenizer, observation)
         tokens, _ = plan(engine, features, 4)
         equal += [one == other for one, other in zip(tokens, wanted[0].tolist(), strict=True)]
-        engine.place(wanted[0].tolist(), command_of(bundle, features))
+        engine.place(wanted[0].tolist(), condition_of(bundle, features))
         for prefix in range(1, 5):
-            full = checkpoint.tokenizer.decode(wanted, prefix, command)[0].detach().numpy()
+            full = checkpoint.tokenizer.decode(wanted, prefix, observation)[0].detach().numpy()
             np.testing.assert_allclose(engine.decode(prefix), full[:1], atol=tolerance)
             np.testing.assert_allclose(engine.decode_full(prefix), full, atol=tolerance)
     assert np.mean(equal) >= LEAST_AGREEMENT[precision]
@@ -181,10 +186,10 @@ def test_tokens_that_are_placed_decode_as_those_that_were_generated(
 ) -> None:
     features = features_of(bundle, 7)
     tokens, actions = plan(engine, features, 4)
-    command = command_of(bundle, features)
+    condition = condition_of(bundle, features)
     plan(engine, features_of(bundle, 8), 4)
     for prefix in range(1, 5):
-        engine.place(tokens[:prefix], command)
+        engine.place(tokens[:prefix], condition)
         np.testing.assert_array_equal(engine.decode(prefix), actions[prefix - 1])
     np.testing.assert_array_equal(engine.decode_full(4), actions[4])
 
@@ -194,7 +199,7 @@ def test_no_token_follows_placed_ones_and_the_next_plan_is_as_ever(
 ) -> None:
     features = features_of(bundle, 9)
     tokens, actions = plan(engine, features, 4)
-    engine.place([5, 0], command_of(bundle, features))
+    engine.place([5, 0], condition_of(bundle, features))
     with pytest.raises(EngineError, match="all 2 tokens"):
         engine.next_token()
     with pytest.raises(EngineError, match="prefix is 3, allowed is 1 to 2"):
@@ -205,7 +210,7 @@ def test_no_token_follows_placed_ones_and_the_next_plan_is_as_ever(
 
 
 def test_what_is_no_token_is_never_placed(engine: Engine, bundle: Bundle) -> None:
-    command = command_of(bundle, features_of(bundle, 0))
+    condition = condition_of(bundle, features_of(bundle, 0))
     for tokens, words in (
         ([60], "token 0 is 60, allowed is 0 to 59"),
         ([3, -1], "token 1 is -1"),
@@ -213,9 +218,11 @@ def test_what_is_no_token_is_never_placed(engine: Engine, bundle: Bundle) -> Non
         ([1] * 5, "5 tokens"),
     ):
         with pytest.raises(EngineError, match=words):
-            engine.place(tokens, command)
-    with pytest.raises(EngineError, match="command"):
-        engine.place([1], np.zeros(3, np.float32) if command is None else None)
+            engine.place(tokens, condition)
+    for wrong in ({}, {"command": np.zeros(2, np.float32)}, {"observation": np.zeros(3)}):
+        if condition or wrong:
+            with pytest.raises(EngineError, match="besides tokens"):
+                engine.place([1], wrong)
 
 
 def test_an_engine_that_does_not_exist_is_refused_with_those_that_do(bundle: Bundle) -> None:

@@ -90,8 +90,9 @@ def test_before_the_first_token_there_is_nothing_to_look_up(bundle: Bundle) -> N
         table.decode(1)
 
 
-def test_a_conditioned_decoder_has_no_table(tmp_path: Path) -> None:
-    conditioned = tiny_bundle(tmp_path)
+@pytest.mark.parametrize("variant", [{}, {"observes": True}], ids=["conditioned", "observed"])
+def test_a_conditioned_decoder_has_no_table(variant: dict[str, bool], tmp_path: Path) -> None:
+    conditioned = tiny_bundle(tmp_path, **variant)
     engine = build_engine(conditioned, "ort", "fp32")
     assert with_coarse_table(engine, conditioned.manifest) is engine
 

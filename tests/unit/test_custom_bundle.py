@@ -87,8 +87,7 @@ def test_recorded_data_becomes_a_bundle_that_infers_as_it_was_trained(
     tokens, decoded = tmp_path / "tokens.npz", tmp_path / "decoded.npz"
     oat("tokens", "encode", bundle, tmp_path / "chunks.npz", "--out", tokens)
     with np.load(tokens) as made, torch.no_grad():
-        command = windows.command(rows)
-        wanted = checkpoint.tokenizer.encode(windows.chunk(rows), command)
+        wanted = checkpoint.tokenizer.encode(windows.chunk(rows), seen)
         np.testing.assert_array_equal(made["tokens"], wanted.numpy())
         np.savez(tokens, tokens=made["tokens"], command=chunks["command"])
     oat("tokens", "decode", bundle, tokens, "--k", 8, "--out", decoded)

@@ -23,7 +23,7 @@ def oat(*arguments: object) -> Result:
 
 
 def test_a_recipe_has_the_features_names_and_rate_of_the_data(tmp_path: Path) -> None:
-    recipe = custom_recipe(write_lerobot(tmp_path / "set", columns()), None, conditioned=True)
+    recipe = custom_recipe(write_lerobot(tmp_path / "set", columns()), None)
     assert {key: len(feature.names) for key, feature in recipe.features.items()} == {
         "observation.command": 3,
         "observation.scene": 2,
@@ -36,22 +36,21 @@ def test_a_recipe_has_the_features_names_and_rate_of_the_data(tmp_path: Path) ->
 
 
 def test_elements_without_names_are_numbered(tmp_path: Path) -> None:
-    recipe = custom_recipe(write_hdf5(tmp_path / "a.hdf5", columns()), None, conditioned=False)
+    recipe = custom_recipe(write_hdf5(tmp_path / "a.hdf5", columns()), None)
     assert recipe.features["observation.scene"].names == (
         "observation.scene_0",
         "observation.scene_1",
     )
-    assert not recipe.tokenizer.conditioned_on_command
 
 
 def test_the_rate_is_asked_for_where_the_data_says_none_and_not_overruled(tmp_path: Path) -> None:
     buffer = write_zarr(tmp_path / "buffer.zarr", columns())
     with pytest.raises(DataError, match=r"buffer.zarr .*says no rate; give --rate-hz"):
-        custom_recipe(buffer, None, conditioned=True)
-    assert custom_recipe(buffer, 20.0, conditioned=True).rate_hz == 20.0
+        custom_recipe(buffer, None)
+    assert custom_recipe(buffer, 20.0).rate_hz == 20.0
     recorded = write_lerobot(tmp_path / "set", columns())
     with pytest.raises(DataError, match=r"its rate is 50 Hz, --rate-hz is 20"):
-        custom_recipe(recorded, 20.0, conditioned=True)
+        custom_recipe(recorded, 20.0)
 
 
 @pytest.mark.parametrize("kind", ["lerobot", "hdf5"])

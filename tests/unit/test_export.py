@@ -18,15 +18,17 @@ from calibration.session import GraphModel, GraphPolicy
 from edge import bundle as bundles
 from models import checkpoint as checkpoints
 from models.checkpoint import Checkpoint
-from models.generation import act, generate, previous_command
+from models.generation import act, generate
 from tests.bundles import LOOSE
-from tests.unit.tiny_models import tiny_checkpoint, tiny_policy, tiny_tokenizer
+from tests.unit.tiny_models import observations, tiny_checkpoint, tiny_policy, tiny_tokenizer
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "conditioned": {},
     "paper": {"conditioned_on_command": False},
     "uniform": {"nested_dropout": "uniform", "levels": (3, 4, 5)},
     "not causal": {"causal_decoder": False},
+    "observed": {"observes": True},
+    "observed, unclamped": {"observes": True, "clamp": False, "causal_decoder": False},
     "unclamped": {"clamp": False, "decoder_dim": 24, "decoder_head_dim": 12, "patch": 1},
 }
 
@@ -48,9 +50,8 @@ def test_the_graphs_compute_what_torch_computes(variant: str) -> None:
         observation = row(checkpoint, index)
         tokens = generate(checkpoint.policy, observation, 4)
         assert model.generate(numpy(observation), 4).tolist() == tokens.tolist()
-        command = previous_command(checkpoint.tokenizer, observation)
         for prefix in range(5):
-            actions = checkpoint.tokenizer.decode(tokens, prefix, command)[0].detach().numpy()
+            actions = checkpoint.tokenizer.decode(tokens, prefix, observation)[0].detach().numpy()
             full = model.decode(tokens.numpy(), prefix, numpy(observation))
             executed = cropped.decode(tokens.numpy(), prefix, numpy(observation))
             np.testing.assert_allclose(full, actions, atol=2e-5)
@@ -92,13 +93,13 @@ def test_the_encoder_graph_makes_the_tokens_that_torch_makes(variant: str) -> No
     tokenizer = tiny_tokenizer(**VARIANTS[variant])
     session = InferenceSession(build_encode(tokenizer).SerializeToString())
     torch.manual_seed(3)
-    chunks, commands = torch.randn(50, 8, 3), torch.randn(50, 3)
-    conditioned = tokenizer.config.conditioned_on_command
-    tokens = tokenizer.encode(chunks, commands if conditioned else None)
+    seen = observations(50)
+    chunks = seen["observation.command"][:, -1:] + 0.3 * torch.randn(50, 8, 3)
+    tokens = tokenizer.encode(chunks, seen)
     assert len(tokens.unique()) > 5
-    for chunk, command, wanted in zip(chunks, commands, tokens, strict=True):
-        inputs = {"chunks": chunk[None].numpy()}
-        inputs |= {"command": command[None].numpy()} if conditioned else {}
+    known = seen | {"chunks": chunks, "command": seen["observation.command"][:, -1]}
+    for row, wanted in enumerate(tokens):
+        inputs = {i.name: known[i.name][row : row + 1].numpy() for i in session.get_inputs()}
         assert session.run(None, inputs)[0].tolist() == [wanted.tolist()]
 
 

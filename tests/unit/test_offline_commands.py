@@ -103,19 +103,29 @@ def test_no_rows_give_no_rows(imported: Path, tmp_path: Path) -> None:
     assert load(tmp_path / "o.npz")["action"].shape == (0, 8, 3)
 
 
-def test_a_conditioned_tokenizer_takes_the_previous_command(tmp_path: Path) -> None:
-    bundle, checkpoint = tiny_bundle(tmp_path), tiny_checkpoint()
-    chunks, commands = torch.randn(5, 8, 3), torch.randn(5, 3)
+@pytest.mark.parametrize("observes", [False, True], ids=["command", "observation"])
+def test_a_conditioned_tokenizer_takes_what_it_is_conditioned_on(
+    observes: bool, tmp_path: Path
+) -> None:
+    bundle, checkpoint = (
+        tiny_bundle(tmp_path, observes=observes),
+        tiny_checkpoint(observes=observes),
+    )
+    seen = observations(5)
+    chunks = seen["observation.command"][:, -1:] + 0.3 * torch.randn(5, 8, 3)
+    newest = {"command": seen["observation.command"][:, -1]}
+    condition = {key: value.numpy() for key, value in (seen if observes else newest).items()}
     out = tmp_path / "out.npz"
-    file = npz(tmp_path / "in.npz", chunks=chunks.numpy(), command=commands.numpy())
+    file = npz(tmp_path / "in.npz", chunks=chunks.numpy(), **condition)
     oat("tokens", "encode", bundle.path, file, "--out", out)
-    tokens = checkpoint.tokenizer.encode(chunks, commands)
+    tokens = checkpoint.tokenizer.encode(chunks, seen)
     np.testing.assert_array_equal(load(out)["tokens"], tokens.numpy())
-    file = npz(tmp_path / "in.npz", tokens=tokens.numpy(), command=commands.numpy())
+    file = npz(tmp_path / "in.npz", tokens=tokens.numpy(), **condition)
     oat("tokens", "decode", bundle.path, file, "--k", 2, "--out", out)
-    wanted = checkpoint.tokenizer.decode(tokens, 2, commands).detach().numpy()
+    wanted = checkpoint.tokenizer.decode(tokens, 2, seen).detach().numpy()
     np.testing.assert_allclose(load(out)["action"], wanted, atol=TOLERANCE)
-    with pytest.raises(RunError, match=r"no array 'command'; it has tokens"):
+    first = next(iter(condition))
+    with pytest.raises(RunError, match=f"no array '{first}'; it has tokens"):
         file = npz(tmp_path / "in.npz", tokens=tokens.numpy())
         oat("tokens", "decode", bundle.path, file, "--k", 2, "--out", out)
     rows = {key: value.numpy() for key, value in observations(4).items()}

@@ -39,10 +39,10 @@ def test_every_number_of_tokens_is_measured_and_trained_ones_fall(lifts: Windows
     assert list(errors) == list(range(1, 9))
     assert errors[1] > errors[2] > errors[8] > 0
     rows = lifts.index[::10]
-    chunk, command = lifts.chunk(rows), lifts.command(rows)
+    chunk, observation = lifts.chunk(rows), lifts.observation(rows)
     one = lifts.subset(rows)
     with torch.no_grad():
-        decoded = tokens.decode_prefix(tokens.encode(chunk, command), 3, command)
+        decoded = tokens.decode_prefix(tokens.encode(chunk, observation), 3, observation)
     assert error_by_tokens(tokens, one)[3] == pytest.approx(
         float((decoded - chunk).square().mean().sqrt())
     )

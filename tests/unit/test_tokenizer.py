@@ -5,20 +5,31 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.dataset import COMMAND_KEY
 from models.layers import NestedDropout, trained_prefixes
 from models.tokenizer import OATTokenizer, TokenizerConfig, register_mask
 from tests.unit.tiny_models import tiny_tokenizer
 
 CONDITIONED, PAPER = tiny_tokenizer(), tiny_tokenizer(conditioned_on_command=False)
+OBSERVED = tiny_tokenizer(observed={COMMAND_KEY: 3, "observation.state": 2})
+VARIANTS = {"conditioned": CONDITIONED, "paper": PAPER, "observed": OBSERVED}
+every_variant = pytest.mark.parametrize("tokenizer", VARIANTS.values(), ids=VARIANTS.keys())
+
+
+def observation(count: int, command: float = 0.0, state: float = 0.0) -> dict[str, torch.Tensor]:
+    """As many observations of two steps."""
+    return {
+        COMMAND_KEY: torch.full((count, 2, 3), command),
+        "observation.state": torch.full((count, 2, 2), state),
+    }
 
 
 def decode(tokenizer: OATTokenizer, tokens: torch.Tensor, prefix: int) -> torch.Tensor:
-    command = torch.zeros(len(tokens), 3) if tokenizer is CONDITIONED else None
     with torch.no_grad():
-        return tokenizer.decode(tokens, prefix, command)
+        return tokenizer.decode(tokens, prefix, observation(len(tokens)))
 
 
-@pytest.mark.parametrize("tokenizer", [CONDITIONED, PAPER], ids=["conditioned", "paper"])
+@every_variant
 @given(tokens=st.lists(st.integers(0, 59), min_size=4, max_size=4), prefix=st.integers(0, 4))
 @settings(max_examples=30, deadline=None)
 def test_every_prefix_of_any_tokens_decodes_finite_and_in_range(
@@ -32,7 +43,7 @@ def test_every_prefix_of_any_tokens_decodes_finite_and_in_range(
     assert (actions <= high + 1e-6).all()
 
 
-@pytest.mark.parametrize("tokenizer", [CONDITIONED, PAPER], ids=["conditioned", "paper"])
+@every_variant
 @pytest.mark.parametrize("prefix", range(5))
 def test_tokens_beyond_the_prefix_change_nothing(tokenizer: OATTokenizer, prefix: int) -> None:
     tokens = torch.randint(60, (8, 4), generator=torch.Generator().manual_seed(0))
@@ -47,10 +58,10 @@ def test_tokens_beyond_the_prefix_change_nothing(tokenizer: OATTokenizer, prefix
 @torch.no_grad()
 def test_a_later_register_never_changes_an_earlier_latent() -> None:
     tokenizer = tiny_tokenizer()
-    chunk, command = torch.rand(16, 8, 3), torch.zeros(16, 3)
-    before = tokenizer.encoder(chunk, command)
+    chunk, condition = torch.rand(16, 8, 3), tokenizer.condition(observation(16))
+    before = tokenizer.encoder(chunk, condition)
     tokenizer.encoder.registers[2] += torch.randn(16)
-    after = tokenizer.encoder(chunk, command)
+    after = tokenizer.encoder(chunk, condition)
     assert torch.equal(before[:, :2], after[:, :2])
     assert (before[:, 2:] != after[:, 2:]).any((0, 2)).all()
 
@@ -66,19 +77,47 @@ def test_patches_do_not_see_registers_and_registers_see_the_past() -> None:
 
 def test_the_command_reaches_both_tokens_and_actions() -> None:
     chunk, tokens = torch.rand(16, 8, 3), torch.zeros(16, 4, dtype=torch.long)
-    commands = torch.zeros(16, 3), torch.tensor([1.0, 0.5, 0.2]).expand(16, 3)
-    encoded = [CONDITIONED.encode(chunk, command) for command in commands]
-    decoded = [CONDITIONED.decode(tokens, 0, command) for command in commands]
-    assert not torch.equal(*encoded)
-    assert not torch.allclose(*decoded)
+    seen = observation(16), observation(16, command=0.7)
+    for tokenizer in (CONDITIONED, OBSERVED):
+        assert not torch.equal(*(tokenizer.encode(chunk, each) for each in seen))
+        assert not torch.allclose(*(tokenizer.decode(tokens, 0, each) for each in seen))
+    assert torch.equal(*(PAPER.encode(chunk, each) for each in seen))
 
 
-def test_the_command_is_demanded_exactly_by_the_conditioned_tokenizer() -> None:
-    chunk, command = torch.zeros(1, 8, 3), torch.zeros(1, 3)
-    with pytest.raises(ValueError, match="previous command"):
-        CONDITIONED.encode(chunk)
-    with pytest.raises(ValueError, match="previous command"):
-        PAPER.encode(chunk, command)
+@torch.no_grad()
+def test_the_observation_reaches_latents_and_actions_of_the_observed_tokenizer_alone() -> None:
+    chunk, tokens = torch.rand(16, 8, 3), torch.zeros(16, 4, dtype=torch.long)
+    seen = observation(16), observation(16, state=5.0)
+    for tokenizer, same in ((OBSERVED, False), (CONDITIONED, True)):
+        latents = [tokenizer.encoder(chunk, tokenizer.condition(each)) for each in seen]
+        decoded = [tokenizer.decode(tokens, 0, each) for each in seen]
+        assert torch.equal(*latents) is torch.equal(*decoded) is same
+
+
+def test_an_observed_tokenizer_sees_and_makes_offsets_from_the_newest_command() -> None:
+    chunk, seen = torch.rand(16, 8, 3), observation(16, command=0.4)
+    seen[COMMAND_KEY][:, 0] = -0.9
+    condition = OBSERVED.condition(seen)
+    offsets = OBSERVED.offsets(chunk, condition)
+    torch.testing.assert_close(offsets, 3.0 * (chunk - OBSERVED.normalizer(torch.tensor(0.4))))
+    torch.testing.assert_close(OBSERVED.absolute(offsets, condition), chunk)
+
+
+@pytest.mark.parametrize("tokenizer", [CONDITIONED, OBSERVED], ids=["conditioned", "observed"])
+def test_what_a_tokenizer_is_conditioned_on_is_demanded_by_name(tokenizer: OATTokenizer) -> None:
+    chunk, tokens = torch.zeros(1, 8, 3), torch.zeros(1, 4, dtype=torch.long)
+    for too_little in (None, {}, {"observation.state": torch.zeros(1, 2, 2)}):
+        with pytest.raises(ValueError, match=COMMAND_KEY):
+            tokenizer.encode(chunk, too_little)
+        with pytest.raises(ValueError, match=COMMAND_KEY):
+            tokenizer.decode(tokens, 1, too_little)
+    with pytest.raises(ValueError, match=r"observation\.state"):
+        OBSERVED.encode(chunk, {COMMAND_KEY: torch.zeros(1, 2, 3)})
+
+
+def test_an_observation_without_its_command_is_no_condition() -> None:
+    with pytest.raises(ValueError, match="command too"):
+        tiny_tokenizer(conditioned_on_command=False, observed={"observation.state": 2})
 
 
 @pytest.mark.parametrize("prefix", [-1, 5])

@@ -14,7 +14,7 @@ from models import checkpoint as checkpoints
 from models.dataset import load_windows, make_windows, split_by_episode
 from models.generation import act
 from models.pipeline import train_recipe
-from models.recipes import get_recipe, shortened
+from models.recipes import get_recipe, shortened, with_tokenizer
 from models.training import Progress, Schedule, Trainer, learning_rate
 from tests.unit.tiny_models import FEATURES, demonstrations, tiny_checkpoint
 from tests.unit.tiny_rivals import SCHEDULE, recipe
@@ -281,7 +281,10 @@ def test_a_damaged_checkpoint_is_refused_by_file(tmp_path: Path) -> None:
 
 def test_recipes_are_chosen_by_name_and_variant() -> None:
     assert get_recipe("viperx-lift").tokenizer.conditioned_on_command
-    assert not get_recipe("viperx-lift", conditioned=False).tokenizer.conditioned_on_command
+    recipe = with_tokenizer(get_recipe("viperx-lift"), "paper")
+    assert not recipe.tokenizer.conditioned_on_command
+    seeing = with_tokenizer(recipe, "observed").tokenizer
+    assert seeing.conditioned_on_command and seeing.observed == recipe.policy.features
     assert shortened(get_recipe("viperx-lift"), 7, None).tokenizer_schedule.steps == 7
     with pytest.raises(ValueError, match=r"'lift'.*viperx-lift"):
         get_recipe("lift")

@@ -12,11 +12,17 @@ from edge.errors import EngineError
 from tests.bundles import plan, random_features, tiny_bundle
 from tests.unit.trt_doubles import HostDevice, OrtProgram, engine_on_host
 
+VARIANTS = {
+    "conditioned": {},
+    "paper": {"conditioned_on_command": False},
+    "observed": {"observes": True},
+}
 
-@pytest.fixture(scope="module", params=[True, False], ids=["conditioned", "paper"])
+
+@pytest.fixture(scope="module", params=VARIANTS.values(), ids=VARIANTS.keys())
 def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     folder = tmp_path_factory.mktemp("bundle")
-    return tiny_bundle(folder, conditioned_on_command=request.param)
+    return tiny_bundle(folder, **request.param)
 
 
 def test_its_wiring_computes_what_onnxruntime_computes(bundle: Bundle) -> None:

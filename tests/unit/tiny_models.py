@@ -15,8 +15,11 @@ from models.tokenizer import OATTokenizer, TokenizerConfig
 FEATURES = {"observation.state": 3, "observation.command": 3}
 
 
-def tiny_tokenizer(**changes: Any) -> OATTokenizer:
-    """Three joints, chunks of 8 steps, 4 tokens of 60 codes; weights random but not small."""
+def tiny_tokenizer(observes: bool = False, **changes: Any) -> OATTokenizer:
+    """Three joints, chunks of 8 steps, 4 tokens of 60 codes; weights random but not small.
+
+    ``observes``: it is conditioned on ``FEATURES``.
+    """
     sizes: dict[str, Any] = {
         "action_dim": 3,
         "action_horizon": 8,
@@ -27,11 +30,15 @@ def tiny_tokenizer(**changes: Any) -> OATTokenizer:
         "encoder_depth": 1,
         "decoder_depth": 2,
         "patch": 4,
+        "observed": dict(FEATURES) if observes else {},
     }
     torch.manual_seed(0)
     tokenizer = OATTokenizer(TokenizerConfig(**{**sizes, **changes}))
     _scatter(tokenizer, 0.15)
     tokenizer.normalizer.fit(torch.tensor([[-1.0, -2.0, 0.1], [1.0, 0.5, 0.2]]))
+    observed = tokenizer.config.observed
+    if observed:
+        tokenizer.features.fit({key: torch.randn(20, dim) * 2 + 1 for key, dim in observed.items()})
     return tokenizer.eval()
 
 

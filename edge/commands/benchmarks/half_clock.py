@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from edge.engines import Engine, Float32Array
+from edge.engines import Condition, Engine, Float32Array
 from edge.latency import Profile
 from edge.shared_memory import Record
 
@@ -23,9 +23,9 @@ class HalfClock:
         self._engine, self._profile, self._clock = engine, profile, clock
         self._tokens = 0
 
-    def place(self, tokens: Sequence[int], command: Float32Array | None = None) -> None:
+    def place(self, tokens: Sequence[int], condition: Condition | None = None) -> None:
         """See ``Decoder.place``."""
-        self._engine.place(tokens, command)
+        self._engine.place(tokens, condition)
 
     def prefill(self, features: Record) -> None:
         """See ``Engine.prefill``."""

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from edge.bundle import COMMAND_KEY, GRAPHS, Bundle, Manifest
-from edge.engines import Float32Array
+from edge.engines import Condition, Float32Array
 from edge.engines.placed_tokens import PlacedTokens
-from edge.engines.tensors import check_tensors, graph_tensors
+from edge.engines.tensors import COMMAND, check_tensors, condition_tensors, graph_tensors
 from edge.engines.trt.backend import load_backend
 from edge.engines.trt.buffers import engine_tensors, lay_out
 from edge.engines.trt.builder import BuildOptions
@@ -59,7 +59,7 @@ class TensorRTEngine:
         self._programs, self._device = programs, device
         self._layout = lay_out(engine_tensors(manifest))
         self._base = device.allocate(self._layout.size)
-        self._conditioned = manifest.tokenizer.conditioned_on is not None
+        self._condition = tuple(condition_tensors(manifest))
         self._count, self._total, self._left = 0, manifest.tokenizer.tokens, 0
         self._feature_names = graph_tensors(manifest)["prefill"].inputs
         start, size = self._layout.span(self._feature_names)
@@ -75,16 +75,16 @@ class TensorRTEngine:
         self._decoders = {graph: device.record(self._decode_work(graph)) for graph in self._actions}
         device.wait()
 
-    def place(self, tokens: Sequence[int], command: Float32Array | None = None) -> None:
+    def place(self, tokens: Sequence[int], condition: Condition | None = None) -> None:
         """See ``Decoder.place``; not for the loop, as its copies have no graph of their own."""
-        self._placed.check(tokens, command)
+        self._placed.check(tokens, condition)
         codes = self._device.pinned((len(tokens),), "int64")
         codes[:] = tokens
         self._device.copy(self._address("tokens"), codes, codes.nbytes)
-        if command is not None:
-            staged = self._device.pinned(command.shape, "float32")
-            staged[:] = command
-            self._device.copy(self._address("command"), staged, staged.nbytes)
+        for name, value in (condition or {}).items():
+            staged = self._device.pinned(value.shape, "float32")
+            staged[:] = value
+            self._device.copy(self._address(name), staged, staged.nbytes)
         self._device.wait()
         self._count, self._left = len(tokens), 0
 
@@ -131,7 +131,7 @@ class TensorRTEngine:
 
         def work(stream: int) -> None:
             self._device.copy(self._base + start, self._staging, size)
-            if self._conditioned:
+            if COMMAND in self._condition:
                 self._copy_command()
             run(stream)
             keep()
@@ -140,7 +140,7 @@ class TensorRTEngine:
 
     def _copy_command(self) -> None:
         """The newest command of the observation, to where the decoder reads it."""
-        command, history = (self._layout.regions[name] for name in ("command", COMMAND_KEY))
+        command, history = (self._layout.regions[name] for name in (COMMAND, COMMAND_KEY))
         newest = self._base + history.offset + history.size - command.size
         self._device.copy(self._base + command.offset, newest, command.size)
 
@@ -179,7 +179,7 @@ class TensorRTEngine:
         return keep
 
     def _decode_work(self, graph: str) -> Callable[[int], None]:
-        inputs = ("tokens", "prefix", "command") if self._conditioned else ("tokens", "prefix")
+        inputs = ("tokens", "prefix", *self._condition)
         addresses = self._addresses({name: name for name in inputs} | {"action": graph})
         run = self._programs[graph].bind(addresses)
         actions = self._actions[graph]
