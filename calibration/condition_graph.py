@@ -29,8 +29,8 @@ def embedded_observation(g: GraphBuilder, tokenizer: OATTokenizer, embedding: nn
     scale = torch.cat([norm.scale for norm in norms]).repeat(c.observed_steps)
     offset = torch.cat([norm.offset for norm in norms]).repeat(c.observed_steps)
     x = g.reshape(g.op("Concat", *c.observed, axis=2), 1, -1)
-    x = g.linear("observation.enter", x, array((enter.weight * scale).T), array(enter(offset)))
-    return g.linear("observation.leave", g.gelu(x), array(leave.weight.T), array(leave.bias))
+    x = g.linear("features", x, array((enter.weight * scale).T), array(enter(offset)))
+    return g.linear("observation", g.gelu(x), array(leave.weight.T), array(leave.bias))
 
 
 def newest_command(g: GraphBuilder, tokenizer: OATTokenizer) -> str:

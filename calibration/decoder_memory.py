@@ -54,7 +54,7 @@ def build_memory(g: GraphBuilder, tokenizer: OATTokenizer) -> list[Memory]:
         weight = np.concatenate(weights)  # (L * nh, C, width)
         y = g.linear(f"memory.{name}", rows, mapping @ weight, shift @ weight)
         if observation is not None:
-            row = g.linear(f"memory.observation.{name}", observation, weight)
+            row = g.linear(f"observation.{name}", observation, weight)
             y = g.op("Concat", y, row, axis=1)
         y = g.reshape(y, -1, weight.shape[-1])
         return g.split_op("Split", c.decoder_depth, y, axis=0)
