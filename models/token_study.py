@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 
 from models.dataset import Windows, make_windows
 from models.objectives import encode_all, spread
+from models.policy import PolicyConfig
 from models.recipes import Recipe
 from models.rivals.recipes import binning_config
 from models.tasks import get_task
@@ -33,16 +33,17 @@ class Lengths:
     most: int
 
 
-def unseen_windows(task: str, features: Mapping[str, int], horizon: int, count: int) -> Windows:
-    """Windows of ``count`` fresh demonstrations, with one observation step each."""
-    return demonstrated_windows(task, features, horizon, count, UNSEEN_SEED)
+def unseen_windows(task: str, policy: PolicyConfig, horizon: int, count: int) -> Windows:
+    """Windows of ``count`` fresh demonstrations, observed as the policy observes."""
+    return demonstrated_windows(task, policy, horizon, count, UNSEEN_SEED)
 
 
 def demonstrated_windows(
-    task: str, features: Mapping[str, int], horizon: int, count: int, seed: int
+    task: str, policy: PolicyConfig, horizon: int, count: int, seed: int
 ) -> Windows:
     """The same of any seed."""
-    return make_windows(get_task(task).generate(count, seed).arrays(), list(features), 1, horizon)
+    arrays = get_task(task).generate(count, seed).arrays()
+    return make_windows(arrays, list(policy.features), policy.n_obs_steps, horizon)
 
 
 @torch.no_grad()

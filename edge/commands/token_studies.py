@@ -87,8 +87,7 @@ def _lengths(task: str, count: int) -> list[dict[str, Any]]:
     recipe = get_recipe(task)
     horizon = recipe.tokenizer.action_horizon
     learned, measured = (
-        demonstrated_windows(task, recipe.policy.features, horizon, count, seed)
-        for seed in (0, UNSEEN_SEED)
+        demonstrated_windows(task, recipe.policy, horizon, count, seed) for seed in (0, UNSEEN_SEED)
     )
     return [
         {"task": task, "tokenizer": name, "mean": n.mean, "fewest": n.fewest, "most": n.most}
@@ -103,8 +102,8 @@ def _reconstruct(
     from models.tokenizers.ordered import OrderedTokens
 
     first = next(iter(loaded.values()))
-    features, horizon = first.policy.config.features, first.tokenizer.config.action_horizon
-    windows = unseen_windows(task, features, horizon, demonstrations)
+    policy, horizon = first.policy.config, first.tokenizer.config.action_horizon
+    windows = unseen_windows(task, policy, horizon, demonstrations)
     rows = []
     for path, one in loaded.items():
         tokens, facts = OrderedTokens(one.tokenizer), {"task": task, "checkpoint": str(path)}

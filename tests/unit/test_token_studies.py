@@ -14,8 +14,9 @@ from edge.commands.plots.order_figure import draw_order
 from edge.errors import OatEdgeError
 from models import checkpoint as checkpoints
 from models.dataset import Windows
-from models.recipes import get_recipe, with_nested_dropout
+from models.recipes import get_recipe, with_nested_dropout, with_tokenizer
 from models.token_study import chunk_lengths, demonstrated_windows, error_by_tokens, unseen_windows
+from models.tokenizer import OATTokenizer
 from models.tokenizers.ordered import OrderedTokens
 from tests.unit.tiny_rivals import recipe, write_demonstrations
 
@@ -29,8 +30,7 @@ def oat_edge(*arguments: object) -> Result:
 
 @pytest.fixture(scope="module")
 def lifts() -> Windows:
-    features = get_recipe("viperx-lift").policy.features
-    return unseen_windows("viperx-lift", features, 32, 2)
+    return unseen_windows("viperx-lift", get_recipe("viperx-lift").policy, 32, 2)
 
 
 def test_every_number_of_tokens_is_measured_and_trained_ones_fall(lifts: Windows) -> None:
@@ -49,9 +49,15 @@ def test_every_number_of_tokens_is_measured_and_trained_ones_fall(lifts: Windows
 
 
 def test_what_is_measured_on_was_not_trained_on(lifts: Windows) -> None:
-    features = get_recipe("viperx-lift").policy.features
-    trained = demonstrated_windows("viperx-lift", features, 32, 2, seed=0)
+    policy = get_recipe("viperx-lift").policy
+    trained = demonstrated_windows("viperx-lift", policy, 32, 2, seed=0)
     assert not torch.equal(trained.action[:50], lifts.action[:50])
+
+
+def test_an_observed_tokenizer_is_measured_by_what_its_policy_observes(lifts: Windows) -> None:
+    recipe = with_tokenizer(get_recipe("viperx-lift"), "observed")
+    errors = error_by_tokens(OrderedTokens(OATTokenizer(recipe.tokenizer).eval()), lifts)
+    assert list(errors) == list(range(1, 9))
 
 
 def test_lengths_are_those_of_the_methods(lifts: Windows) -> None:
