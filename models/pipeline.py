@@ -53,7 +53,8 @@ def train_recipe(
         first = start.facts["training"]["tokenizer"]
     ordered = OrderedTokens(tokenizer)
     policy = _first_policy(recipe, training, start)
-    next_token = NextToken(training, validation, ordered, recipe.observation_noise)
+    noise, smoothing = recipe.observation_noise, recipe.code_smoothing
+    next_token = NextToken(training, validation, ordered, noise, smoothing)
     second = train_stage("policy", policy, next_token, recipe.policy_schedule, state, report)
 
     stages = {"tokenizer": first, "policy": stage_facts(second)}

@@ -88,7 +88,11 @@ class Workshop:
         learned = "tokenizer" in self.stages
         pays = self.budget.policy if learned else self.budget.total
         surprise = NextToken(
-            self.training, self.validation, tokenizer, self.recipe.observation_noise
+            self.training,
+            self.validation,
+            tokenizer,
+            self.recipe.observation_noise,
+            self.recipe.code_smoothing,
         )
         self.train("policy", network, surprise, self._policy_schedule, pays)
         return network, tokenizer
