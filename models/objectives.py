@@ -10,7 +10,6 @@ from torch.nn import functional
 
 from models.condition import Condition, ConditionedTokenizer
 from models.dataset import Windows
-from models.lattice import smoothing
 from models.layers import trained_prefixes
 from models.policy import OATPolicy
 from models.tokenizer import OATTokenizer
@@ -110,9 +109,7 @@ class LatentReconstruction(Reconstruction):
 class NextToken:
     """Cross-entropy of a chunk's tokens given the observation and the tokens before.
 
-    Of a sequence that ends early, the end itself is learned and nothing after it. With
-    ``code_smoothing``, in levels, what is learned of tokens on a lattice is spread to the cells
-    near by (``models.lattice``), in validation too.
+    Of a sequence that ends early, the end itself is learned and nothing after it.
     """
 
     def __init__(
@@ -121,11 +118,8 @@ class NextToken:
         validation: Windows,
         tokenizer: ActionTokenizer,
         observation_noise: float,
-        code_smoothing: float = 0.0,
     ) -> None:
         self.training, self.noise, self.end = training, observation_noise, tokenizer.end
-        smooth = code_smoothing > 0.0 and bool(tokenizer.levels)
-        self._targets = smoothing(tokenizer.levels, code_smoothing) if smooth else None
         limit = min(VALIDATION_WINDOWS, VALIDATION_TOKENS // tokenizer.max_tokens)
         self.validation = spread(validation, limit)
         self._tokens = encode_all(tokenizer, training)
@@ -151,19 +145,11 @@ class NextToken:
         begin = torch.full((len(tokens), 1), model.config.bos)
         inputs = torch.cat([begin, tokens[:, :-1]], 1)
         logits = model(inputs, model.prefill(observation, noise))  # (B, R, V)
-        if self._targets is not None:
-            return _soft_cross_entropy(logits, self._targets[tokens])
         after_end = torch.arange(tokens.shape[1]) > lengths[:, None]
         labels = tokens.masked_fill(after_end, _IGNORED)
         return functional.cross_entropy(
             logits.flatten(0, 1), labels.flatten(), ignore_index=_IGNORED
         )
-
-
-def _soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Of logits (B, R, V) and distributions (B, R, codes); what follows the codes is no target."""
-    log_probabilities = logits.log_softmax(-1)[..., : targets.shape[-1]]
-    return -(targets * log_probabilities).sum(-1).mean()
 
 
 @torch.no_grad()

@@ -53,8 +53,7 @@ def train_recipe(
         first = start.facts["training"]["tokenizer"]
     ordered = OrderedTokens(tokenizer)
     policy = _first_policy(recipe, training, start)
-    noise, smoothing = recipe.observation_noise, recipe.code_smoothing
-    next_token = NextToken(training, validation, ordered, noise, smoothing)
+    next_token = NextToken(training, validation, ordered, recipe.observation_noise)
     second = train_stage("policy", policy, next_token, recipe.policy_schedule, state, report)
 
     stages = {"tokenizer": first, "policy": stage_facts(second)}

@@ -88,11 +88,7 @@ class Workshop:
         learned = "tokenizer" in self.stages
         pays = self.budget.policy if learned else self.budget.total
         surprise = NextToken(
-            self.training,
-            self.validation,
-            tokenizer,
-            self.recipe.observation_noise,
-            self.recipe.code_smoothing,
+            self.training, self.validation, tokenizer, self.recipe.observation_noise
         )
         self.train("policy", network, surprise, self._policy_schedule, pays)
         return network, tokenizer

@@ -24,17 +24,12 @@ class PrefixError(ValueError):
 
 
 class ActionTokenizer(Protocol):
-    """``prefixes``: the lengths that decode to a whole chunk by themselves, () if none do.
-
-    ``levels``: tokens are cells of a lattice of so many levels in each dimension, the first
-    changing fastest; () where near numbers mean nothing.
-    """
+    """``prefixes``: the lengths that decode to a whole chunk by themselves, () if none do."""
 
     vocabulary: int
     max_tokens: int
     end: int | None
     prefixes: tuple[int, ...]
-    levels: tuple[int, ...]
 
     def encode(self, actions: Tensor, observation: Mapping[str, Tensor]) -> Tensor:
         """Chunks to tokens (B, max_tokens); many methods do not look at the observation."""

@@ -32,7 +32,6 @@ class BinningTokenizer(nn.Module):
         self.max_tokens = config.action_horizon * config.action_dim
         self.end: int | None = None
         self.prefixes: tuple[int, ...] = ()
-        self.levels = (self.vocabulary,)
 
     def fit(self, actions: Tensor) -> None:
         """Sets the ranges from actions (N, D) in rad."""

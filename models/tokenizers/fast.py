@@ -55,7 +55,6 @@ class FastTokenizer(nn.Module):
         self.vocabulary = pieces + 1
         self.max_tokens = config.action_horizon * config.action_dim + 1
         self.prefixes: tuple[int, ...] = ()
-        self.levels: tuple[int, ...] = ()
 
     def encode(self, actions: Tensor, observation: Mapping[str, Tensor]) -> Tensor:
         """See ``ActionTokenizer``; coefficients beyond the fitted bounds are clipped to them."""

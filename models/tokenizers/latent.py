@@ -148,7 +148,6 @@ class LatentTokenizer(ConditionedTokenizer):
         self.max_tokens = config.num_tokens
         self.end: int | None = None
         self.prefixes: tuple[int, ...] = ()
-        self.levels = config.levels if config.quantizer == "fsq" else ()
 
     def forward(self, chunk: Tensor, condition: Condition | None) -> tuple[Tensor, Tensor]:
         """A normalised chunk (B, H, D) reconstructed, and the quantizer's penalty."""

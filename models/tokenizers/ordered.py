@@ -21,7 +21,6 @@ class OrderedTokens:
         self.vocabulary = config.codebook_size
         self.max_tokens = config.num_tokens
         self.end: int | None = None
-        self.levels = config.levels
         self.prefixes = tuple(trained_prefixes(config.num_tokens, config.nested_dropout))
 
     def encode(self, actions: Tensor, observation: Mapping[str, Tensor]) -> Tensor:
