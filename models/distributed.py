@@ -8,6 +8,7 @@ and nothing here does anything. Collectives are gloo's, over the network interfa
 from __future__ import annotations
 
 import atexit
+import importlib
 import os
 from datetime import timedelta
 
@@ -23,6 +24,10 @@ _SEED_STRIDE = 1_000_003
 def start() -> None:
     """Joins the processes that ``torchrun`` started, if it started this one."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized():
+        # Torch imports these when an optimizer is made, and their default group is the one of that
+        # moment. It would outlive ``destroy_process_group``, and its threads the interpreter:
+        # one that still drops a tensor then aborts the process.
+        importlib.import_module("torch.distributed.nn.functional")
         distributed.init_process_group("gloo", timeout=PATIENCE)
         atexit.register(distributed.destroy_process_group)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import sys
 from pathlib import Path
 
@@ -32,8 +33,15 @@ def interrupt(progress: Progress) -> None:
         raise InterruptedTrainingError
 
 
+def note_threads(path: Path) -> None:
+    """Writes the names of this process's threads."""
+    names = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+    path.write_text("\n".join(names))
+
+
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
+    atexit.register(lambda: note_threads(folder / f"{rank}.threads"))  # after the group has gone
     distributed.start()
     rank = torch.distributed.get_rank()
     parts = nn.ModuleList([nn.Linear(2, 3), nn.Linear(3, 1)])

@@ -39,9 +39,14 @@ def torchrun(*command: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
     torchrun("-m", "tests.unit.distributed_training", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(folder: Path) -> list[dict[str, Any]]:
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
@@ -66,6 +71,14 @@ def test_an_interrupted_training_of_two_resumes_to_the_same_bits(
     for result in results:
         for one, other in zip(result["resumed"], result["straight"], strict=True):
             assert torch.equal(one, other)
+
+
+def test_the_group_leaves_no_thread_behind(folder: Path) -> None:
+    """A thread of gloo's that drops a tensor after the interpreter has gone aborts the process."""
+    for rank in range(2):
+        names = (folder / f"{rank}.threads").read_text().split()
+        assert names
+        assert not [name for name in names if "gloo" in name]
 
 
 def test_a_training_of_two_is_not_resumed_by_one(tmp_path: Path) -> None:
