@@ -8,6 +8,7 @@ from torch import nn
 
 from calibration.graph_builder import GraphBuilder
 from calibration.policy_layers import array
+from models.condition import OFFSET_GAIN
 from models.dataset import COMMAND_KEY
 from models.tokenizer import OATTokenizer
 
@@ -23,17 +24,38 @@ def declare_condition(g: GraphBuilder, tokenizer: OATTokenizer) -> None:
 
 
 def embedded_observation(g: GraphBuilder, tokenizer: OATTokenizer, embedding: nn.Sequential) -> str:
-    """Raw features → their embedding (1, C); the normalisers are folded into its first layer."""
-    c, (enter, _, leave) = tokenizer.config, embedding
-    norms = tokenizer.features.in_order
+    """Raw features → their embedding (1, C)."""
+    enter, _, leave = embedding
+    x = g.gelu(_entered(g, tokenizer, "features", enter))
+    return g.linear("observation", x, array(leave.weight.T), array(leave.bias))
+
+
+def expected_chunk(g: GraphBuilder, tokenizer: OATTokenizer, steps: int) -> str:
+    """Raw features → the first steps of the chunk that they let expect, raw (steps, D)."""
+    c, forecast = tokenizer.config, tokenizer.forecast
+    x = _entered(g, tokenizer, "forecast.enter", forecast.enter)
+    for index, (norm, up, _, _, down) in enumerate(forecast.blocks):
+        name = f"forecast.blocks.{index}"
+        y = g.linear(f"{name}.up", g.layer_norm(x, norm), array(up.weight.T), array(up.bias))
+        y = g.linear(f"{name}.down", g.gelu(y), array(down.weight.T), array(down.bias))
+        x = g.op("Add", x, y)
+    scale = (OFFSET_GAIN * tokenizer.normalizer.scale).repeat(steps)
+    weight, bias = (p[: len(scale)] for p in (forecast.leave.weight, forecast.leave.bias))
+    x = g.layer_norm(x, forecast.norm)
+    x = g.linear("forecast.leave", x, array(weight.T / scale), array(bias / scale))
+    return g.op("Add", g.reshape(x, steps, c.action_dim), _newest_command(g, tokenizer))
+
+
+def _entered(g: GraphBuilder, tokenizer: OATTokenizer, name: str, enter: nn.Linear) -> str:
+    """Raw features → (1, out); their normalisers are folded into the layer."""
+    c, norms = tokenizer.config, tokenizer.features.in_order
     scale = torch.cat([norm.scale for norm in norms]).repeat(c.observed_steps)
     offset = torch.cat([norm.offset for norm in norms]).repeat(c.observed_steps)
     x = g.reshape(g.op("Concat", *c.observed, axis=2), 1, -1)
-    x = g.linear("features", x, array((enter.weight * scale).T), array(enter(offset)))
-    return g.linear("observation", g.gelu(x), array(leave.weight.T), array(leave.bias))
+    return g.linear(name, x, array((enter.weight * scale).T), array(enter(offset)))
 
 
-def newest_command(g: GraphBuilder, tokenizer: OATTokenizer) -> str:
+def _newest_command(g: GraphBuilder, tokenizer: OATTokenizer) -> str:
     """Of an observation's commands (1, S, D) the last, raw (1, D)."""
     c = tokenizer.config
     bounds = (c.observed_steps - 1, c.observed_steps, 1)

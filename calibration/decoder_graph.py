@@ -12,7 +12,7 @@ import onnx
 import torch
 from torch import nn
 
-from calibration.condition_graph import declare_condition, newest_command
+from calibration.condition_graph import declare_condition, expected_chunk
 from calibration.decoder_memory import Memory, build_memory, scaled_queries
 from calibration.graph_builder import GraphBuilder
 from calibration.policy_layers import array
@@ -42,7 +42,7 @@ def build_decode(tokenizer: OATTokenizer, steps: int) -> onnx.ModelProto:
             x = _self_attention(g, f"{name}.self_attn", layer, x, rows, g.constant(mask, "mask"))
         x = _cross_attention(g, f"{name}.cross_attn", layer, x, rows, memory)
         x = _feed_forward(g, name, layer, x)
-    action = _actions(g, tokenizer, x)
+    action = _actions(g, tokenizer, x, rows)
     if steps < rows:
         bounds = (g.constant(np.array([edge]), "edge") for edge in (0, steps, 0))
         action = g.op("Slice", action, *bounds)
@@ -114,15 +114,15 @@ def _feed_forward(g: GraphBuilder, name: str, layer: nn.TransformerDecoderLayer,
     return g.op("Add", x, y)
 
 
-def _actions(g: GraphBuilder, tokenizer: OATTokenizer, x: str) -> str:
+def _actions(g: GraphBuilder, tokenizer: OATTokenizer, x: str, rows: int) -> str:
     """The head and the inverse normaliser in one product; clamped where the tokenizer clamps."""
     head, norm = tokenizer.decoder.head, tokenizer.normalizer
     x = g.layer_norm(x, head.norm)
     if tokenizer.config.observed:
         scale = OFFSET_GAIN * norm.scale
         weight, bias = array(head.proj.weight.T / scale), array(head.proj.bias / scale)
-        offsets = g.linear("actions", x, weight, bias)
-        action = g.op("Add", offsets, newest_command(g, tokenizer))
+        departure = g.linear("actions", x, weight, bias)
+        action = g.op("Add", departure, expected_chunk(g, tokenizer, rows))
     else:
         weight = array(head.proj.weight.T / norm.scale)
         bias = array((head.proj.bias - norm.offset) / norm.scale)

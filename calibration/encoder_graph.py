@@ -12,7 +12,7 @@ import torch
 from calibration.condition_graph import (
     declare_condition,
     embedded_observation,
-    newest_command,
+    expected_chunk,
 )
 from calibration.graph_builder import GraphBuilder
 from calibration.policy_layers import array
@@ -57,16 +57,16 @@ def _normalised(g: GraphBuilder, tokenizer: OATTokenizer, raw: str) -> str:
     return g.op("Add", scaled, g.constant(array(norm.offset), "offset"))
 
 
-def _offsets(g: GraphBuilder, tokenizer: OATTokenizer, chunks: str) -> str:
+def _departure(g: GraphBuilder, tokenizer: OATTokenizer, chunks: str) -> str:
+    expected = expected_chunk(g, tokenizer, tokenizer.config.action_horizon)
     scale = array(tokenizer.normalizer.scale * OFFSET_GAIN)
-    offsets = g.op("Sub", chunks, newest_command(g, tokenizer))
-    return g.op("Mul", offsets, g.constant(scale, "scale"))
+    return g.op("Mul", g.op("Sub", chunks, expected), g.constant(scale, "scale"))
 
 
 def _patches(g: GraphBuilder, tokenizer: OATTokenizer, chunks: str) -> str:
     """Raw chunks (1, H, D) → (P, C)."""
     c, proj = tokenizer.config, tokenizer.encoder.sample_emb.patch_proj
-    x = _offsets(g, tokenizer, chunks) if c.observed else _normalised(g, tokenizer, chunks)
+    x = _departure(g, tokenizer, chunks) if c.observed else _normalised(g, tokenizer, chunks)
     x = g.reshape(x, c.action_horizon // c.patch, c.patch * c.action_dim)
     return g.linear("patches", x, array(proj.weight.T), array(proj.bias))
 

@@ -1,30 +1,37 @@
 """What a tokenizer knows of the moment besides the chunk: nothing, the previous command, or all.
 
-A chunk's tokens need to say only what that leaves open. Encoder and decoder know the same.
+A chunk's tokens need to say only what that leaves open. Encoder and decoder know the same. Where
+they see the observation, a forecast is made of it first, and tokens tell how the chunk departs.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
 from models.dataset import COMMAND_KEY
+from models.layers import residual_block
 from models.normalizer import Normalizer
 from models.observation import FeatureNormalizer
 
 OFFSET_GAIN = 3.0
-"""Of offsets from the command: within a chunk it moves by about a third of an action's range."""
+"""Of what is added to the command, which a chunk leaves by about a third of an action's range."""
 _WIDENING = 4
 """Of the hidden layer that an observation passes, as in the blocks of a transformer."""
+_FORECAST_DIM = 256
+_FORECAST_BLOCKS = 2
+_FORECAST_DROPOUT = 0.1
 
 
 class ConditionConfig(Protocol):
     """Of a tokenizer: what it is conditioned on, and its sizes."""
 
     action_dim: int
+    action_horizon: int
     dim: int
     conditioned_on_command: bool
     observed: dict[str, int]
@@ -32,14 +39,14 @@ class ConditionConfig(Protocol):
 
 
 class Condition(NamedTuple):
-    """What a chunk is seen from, normalised: command (B, D), and what is embedded (B, F)."""
+    """What a chunk is seen from, normalised.
 
-    command: Tensor
+    ``features`` (B, F) are embedded. ``expected`` (B, H, D) is the chunk that they let expect, if
+    they are the observation's; the networks then see and make what departs from it.
+    """
+
     features: Tensor
-
-    def blurred(self, noise: Tensor | float) -> Condition:
-        """With normally distributed noise on what is embedded."""
-        return self._replace(features=self.features + noise * torch.randn_like(self.features))
+    expected: Tensor | None = None
 
 
 class Conditioned(nn.Module):
@@ -57,6 +64,38 @@ class Conditioned(nn.Module):
         return self.condition_emb(condition.features)[:, None]
 
 
+class Forecast(nn.Module):
+    """The chunk that an observation alone lets expect, by plain regression.
+
+    It answers several right motions with their mean, from which tokens then lead to one of them.
+    It is trained first, and frozen before tokens learn to tell what it leaves open.
+    """
+
+    def __init__(self, config: ConditionConfig) -> None:
+        super().__init__()
+        self.shape = config.action_horizon, config.action_dim
+        self.enter = nn.Linear(_observation_size(config), _FORECAST_DIM)
+        blocks = (residual_block(_FORECAST_DIM, _FORECAST_DROPOUT) for _ in range(_FORECAST_BLOCKS))
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = nn.LayerNorm(_FORECAST_DIM)
+        self.leave = nn.Linear(_FORECAST_DIM, math.prod(self.shape))
+
+    def freeze(self) -> None:
+        """Neither learns nor drops out any more."""
+        self.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode only until it is frozen."""
+        return super().train(mode and self.enter.weight.requires_grad)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalised features (B, F) to what is added to the command, (B, H, D)."""
+        x = self.enter(features)
+        for block in self.blocks:
+            x = x + block(x)
+        return self.leave(self.norm(x)).unflatten(1, self.shape)
+
+
 class ConditionedTokenizer(nn.Module):
     """Normalises actions and condition alike; the base of the tokenizers that are learned."""
 
@@ -68,11 +107,15 @@ class ConditionedTokenizer(nn.Module):
         self.normalizer = Normalizer(config.action_dim)
         if config.observed:
             self.features = FeatureNormalizer(config.observed)
+            self.forecast = Forecast(config)
 
-    def condition(self, observation: Mapping[str, Tensor] | None) -> Condition | None:
+    def condition(
+        self, observation: Mapping[str, Tensor] | None, noise: Tensor | float | None = None
+    ) -> Condition | None:
         """Of raw features (B, S, dim) what is asked for, normalised; None if nothing is.
 
-        Raises ValueError if a feature is asked for and not given.
+        ``noise``: the deviation of what blurs the features, if anything does. Raises ValueError if
+        a feature is asked for and not given.
         """
         config: ConditionConfig = self.config
         if not config.conditioned_on_command:
@@ -83,20 +126,21 @@ class ConditionedTokenizer(nn.Module):
             raise ValueError(f"this tokenizer is conditioned on {missing[0]}, which is not given")
         command = self.normalizer(given[COMMAND_KEY][:, -1])
         if not config.observed:
-            return Condition(command, command)
-        return Condition(command, self.features.normalise(given).flatten(1))
+            return Condition(_blurred(command, noise))
+        features = _blurred(self.features.normalise(given).flatten(1), noise)
+        return Condition(features, command[:, None] + self.forecast(features) / OFFSET_GAIN)
 
-    def offsets(self, chunk: Tensor, condition: Condition | None) -> Tensor:
-        """A normalised chunk (B, H, D) as the networks see it: from the command, if observed."""
-        if condition is None or not self.config.observed:
+    def departure(self, chunk: Tensor, condition: Condition | None) -> Tensor:
+        """What the networks see of a normalised chunk (B, H, D)."""
+        if condition is None or condition.expected is None:
             return chunk
-        return (chunk - condition.command[:, None]) * OFFSET_GAIN
+        return (chunk - condition.expected) * OFFSET_GAIN
 
-    def absolute(self, offsets: Tensor, condition: Condition | None) -> Tensor:
+    def arrival(self, departure: Tensor, condition: Condition | None) -> Tensor:
         """The normalised chunk (B, H, D) of what the networks made."""
-        if condition is None or not self.config.observed:
-            return offsets
-        return condition.command[:, None] + offsets / OFFSET_GAIN
+        if condition is None or condition.expected is None:
+            return departure
+        return condition.expected + departure / OFFSET_GAIN
 
 
 def check_condition(config: ConditionConfig) -> None:
@@ -106,5 +150,13 @@ def check_condition(config: ConditionConfig) -> None:
 
 
 def _observation_embedding(config: ConditionConfig) -> nn.Sequential:
-    size, hidden = config.observed_steps * sum(config.observed.values()), _WIDENING * config.dim
+    size, hidden = _observation_size(config), _WIDENING * config.dim
     return nn.Sequential(nn.Linear(size, hidden), nn.GELU(), nn.Linear(hidden, config.dim))
+
+
+def _blurred(features: Tensor, noise: Tensor | float | None) -> Tensor:
+    return features if noise is None else features + noise * torch.randn_like(features)
+
+
+def _observation_size(config: ConditionConfig) -> int:
+    return config.observed_steps * sum(config.observed.values())

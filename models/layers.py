@@ -1,4 +1,4 @@
-"""Layers of the tokenizer: encoder block, positions, nested dropout.
+"""Layers of the tokenizer: residual and encoder blocks, positions, nested dropout.
 
 Names follow the parameters of the published OAT checkpoints, so that importing one is a rename.
 """
@@ -14,6 +14,13 @@ from torch.nn import functional
 
 DropoutMode = Literal["pow2", "uniform", "pow2_biased"]
 DROPOUT_MODES: tuple[DropoutMode, ...] = get_args(DropoutMode)
+
+
+def residual_block(dim: int, dropout: float) -> nn.Sequential:
+    """What a residual layer of one width adds to its input."""
+    return nn.Sequential(
+        nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(dim, dim)
+    )
 
 
 class Positions(nn.Module):

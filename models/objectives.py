@@ -73,12 +73,11 @@ class Reconstruction:
         """Random normalised chunks (B, H, D), and what they are seen from, blurred."""
         rows = self.training.draw(batch_size)
         chunk = model.normalizer(self.training.chunk(rows))
-        condition = model.condition(self.training.observation(rows))
-        if condition is None:
-            return chunk, None
-        if model.config.observed:
-            return chunk, condition.blurred(self.observation_noise)
-        return chunk, condition.blurred(torch.rand(len(rows), 1) * self.command_noise)
+        observed = bool(model.config.observed)
+        noise = (
+            self.observation_noise if observed else torch.rand(len(rows), 1) * self.command_noise
+        )
+        return chunk, model.condition(self.training.observation(rows), noise)
 
     def held_out(self, model: ConditionedTokenizer) -> tuple[Tensor, Condition | None]:
         """The same of the held-out windows, as they are."""
@@ -89,6 +88,23 @@ class Reconstruction:
     def error(self, decoded: Tensor, chunk: Tensor) -> Tensor:
         """The weighted squared error of normalised chunks (B, H, D), a scalar."""
         return ((decoded - chunk).square() * self.weights).mean()
+
+
+class Expectation(Reconstruction):
+    """The same error of the chunk that a tokenizer expects of the observation, without tokens."""
+
+    def loss(self, model: ConditionedTokenizer, batch_size: int) -> Tensor:
+        """The loss of a random batch."""
+        return self._error(*self.draw(model, batch_size))
+
+    def validate(self, model: ConditionedTokenizer) -> float:
+        """The error at the true condition."""
+        return float(self._error(*self.held_out(model)))
+
+    def _error(self, chunk: Tensor, condition: Condition | None) -> Tensor:
+        if condition is None or condition.expected is None:
+            raise ValueError("this tokenizer expects nothing: it does not see the observation")
+        return self.error(condition.expected, chunk)
 
 
 class LatentReconstruction(Reconstruction):

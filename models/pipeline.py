@@ -15,7 +15,13 @@ from models import distributed
 from models.checkpoint import Checkpoint
 from models.condition import ConditionedTokenizer
 from models.dataset import Windows, load_windows, split_by_episode
-from models.objectives import NextToken, Reconstruction, reconstruction_error_rad, spread
+from models.objectives import (
+    Expectation,
+    NextToken,
+    Reconstruction,
+    reconstruction_error_rad,
+    spread,
+)
 from models.policy import OATPolicy
 from models.recipes import Recipe
 from models.tokenizer import OATTokenizer
@@ -24,6 +30,8 @@ from models.training import Objective, Progress, Schedule, Trainer
 
 EXAMPLES = 256
 """Held-out observations that travel with the checkpoint."""
+
+_TOKENIZER_STAGES = ("forecast", "tokenizer")
 
 Report = Callable[[str, Progress], None]
 
@@ -48,15 +56,16 @@ def train_recipe(
     training, validation = split_windows(recipe, data)
     tokenizer = _first_tokenizer(recipe, training, start)
     if start is None or not keep_tokenizer:
-        first = _train_tokenizer(tokenizer, recipe, training, validation, state, report)
+        stages = _train_tokenizer(tokenizer, recipe, training, validation, state, report)
     else:
-        first = start.facts["training"]["tokenizer"]
+        done = start.facts["training"]
+        stages = {name: done[name] for name in _TOKENIZER_STAGES if name in done}
     ordered = OrderedTokens(tokenizer)
     policy = _first_policy(recipe, training, start)
     next_token = NextToken(training, validation, ordered, recipe.observation_noise)
     second = train_stage("policy", policy, next_token, recipe.policy_schedule, state, report)
 
-    stages = {"tokenizer": first, "policy": stage_facts(second)}
+    stages["policy"] = stage_facts(second)
     if start is not None:
         stages["started_from"] = start.facts["training"]
     facts = _facts(recipe, stages, reconstruction_error_rad(ordered, validation))
@@ -92,10 +101,18 @@ def _train_tokenizer(
     state: Path,
     report: Report | None,
 ) -> dict[str, Any]:
-    """Trains in place; the facts of it."""
-    reconstruction = Reconstruction(*reconstruction_settings(recipe, training, validation))
-    schedule = recipe.tokenizer_schedule
-    return stage_facts(train_stage("tokenizer", tokenizer, reconstruction, schedule, state, report))
+    """Trains in place, what it expects first, if it does; the facts of each stage."""
+    settings = reconstruction_settings(recipe, training, validation)
+    stages: dict[str, Any] = {}
+
+    def train(name: str, objective: Objective, schedule: Schedule) -> None:
+        stages[name] = stage_facts(train_stage(name, tokenizer, objective, schedule, state, report))
+
+    if tokenizer.config.observed:
+        train("forecast", Expectation(*settings), recipe.forecast_schedule)
+        tokenizer.forecast.freeze()
+    train("tokenizer", Reconstruction(*settings), recipe.tokenizer_schedule)
+    return stages
 
 
 def reconstruction_settings(
@@ -125,7 +142,7 @@ def prepare_state(out: Path, resume: bool) -> Path:
     """The folder of a training's state beside ``out``; without ``resume``, stages start anew."""
     state = out.with_name(f"{out.name}.training")
     if not resume and distributed.leads():
-        for name in ("tokenizer", "policy"):
+        for name in (*_TOKENIZER_STAGES, "policy"):
             (state / f"{name}.pt").unlink(missing_ok=True)
     distributed.wait()
     return state

@@ -32,6 +32,10 @@ class Feature:
     unit: str
 
 
+FORECAST = Schedule(steps=20_000, batch_size=256, learning_rate=1e-3, weight_decay=0.05)
+"""Of what a tokenizer expects that sees the observation: small layers, so many steps are cheap."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that determines trained weights, together with the demonstrations."""
@@ -53,6 +57,7 @@ class Recipe:
     held_out: float = 0.05
     demonstrations: int = 800
     seed: int = 0
+    forecast_schedule: Schedule = FORECAST
 
 
 def _features(joints: tuple[str, ...], scene: tuple[str, ...]) -> dict[str, Feature]:
@@ -238,11 +243,10 @@ def scaled(recipe: Recipe, compute: float) -> Recipe:
     """The recipe with ``compute`` times its steps, validated as often; 1 changes nothing."""
     if compute == 1.0:
         return recipe
-    first, second = recipe.tokenizer_schedule, recipe.policy_schedule
+    names = ("forecast_schedule", "tokenizer_schedule", "policy_schedule")
+    schedules = {name: getattr(recipe, name) for name in names}
     return replace(
-        recipe,
-        tokenizer_schedule=within(first, first.steps * compute),
-        policy_schedule=within(second, second.steps * compute),
+        recipe, **{name: within(each, each.steps * compute) for name, each in schedules.items()}
     )
 
 
@@ -256,8 +260,15 @@ def with_nested_dropout(recipe: Recipe, mode: str | None) -> Recipe:
 
 
 def shortened(recipe: Recipe, tokenizer_steps: int | None, policy_steps: int | None) -> Recipe:
-    """The recipe with other numbers of steps where given; raises ValueError below 1."""
-    schedules = {"tokenizer_schedule": tokenizer_steps, "policy_schedule": policy_steps}
+    """The recipe with other numbers of steps where given; raises ValueError below 1.
+
+    ``tokenizer_steps`` are a forecast's too.
+    """
+    schedules = {
+        "forecast_schedule": tokenizer_steps,
+        "tokenizer_schedule": tokenizer_steps,
+        "policy_schedule": policy_steps,
+    }
     for name, steps in schedules.items():
         if steps is not None:
             if steps < 1:

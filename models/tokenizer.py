@@ -3,8 +3,9 @@
 Three variants share the class. The paper's sees the chunk alone. With ``conditioned_on_command``
 the previous command is added to the encoder's inputs and is one more memory token of the
 decoder: chunks then join the motion already under way, and a single token is usable. With
-``observed`` features the whole observation takes that place, and chunks are offsets from the
-command: tokens then tell only what the observation leaves open.
+``observed`` features the whole observation takes that place, and what is encoded and decoded is
+how a chunk departs from the one that a regression expects: tokens then tell only what the
+observation leaves open.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class RegisterEncoder(Conditioned):
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, chunk: Tensor, condition: Condition | None) -> Tensor:
-        """Chunk (B, H, D), or its offsets, to latents (B, R, len(levels))."""
+        """Chunk (B, H, D), or its departure, to latents (B, R, len(levels))."""
         x = self.sample_emb(chunk) + self.pos_emb()  # (B, P, C)
         if condition is not None:
             x = x + self.embed(condition)
@@ -105,7 +106,7 @@ class RegisterEncoder(Conditioned):
 
 
 class ChunkDecoder(Conditioned):
-    """Codes to a normalised chunk, or its offsets: a query per step attends to their embeddings."""
+    """Codes to a normalised chunk or its departure: a query per step attends to embeddings."""
 
     mask: Tensor | None
 
@@ -156,11 +157,11 @@ class OATTokenizer(ConditionedTokenizer):
 
     def codes(self, chunk: Tensor, condition: Condition | None) -> Tensor:
         """A normalised chunk (B, H, D) to codes (B, R, len(levels))."""
-        return self.quantizer(self.encoder(self.offsets(chunk, condition), condition))
+        return self.quantizer(self.encoder(self.departure(chunk, condition), condition))
 
     def reconstruct(self, codes: Tensor, keep: Tensor, condition: Condition | None) -> Tensor:
         """The first keep (B,) codes to a normalised chunk (B, H, D)."""
-        return self.absolute(self.decoder(codes, keep, condition), condition)
+        return self.arrival(self.decoder(codes, keep, condition), condition)
 
     def encode(self, actions: Tensor, observation: Mapping[str, Tensor] | None = None) -> Tensor:
         """Actions (B, H, D) in rad to tokens (B, R) int64.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import torch
 from torch import nn
 
 from models.compute import step_operations
 from models.dataset import Windows
-from models.objectives import NextToken, Reconstruction, spread
+from models.objectives import Expectation, NextToken, Reconstruction, spread
 from models.pipeline import reconstruction_settings
 from models.policy import OATPolicy
 from models.recipes import Recipe
@@ -22,26 +22,36 @@ _COUNTED_WINDOWS = 512
 
 @dataclass(frozen=True)
 class Budget:
-    """Operations for a tokenizer and for a policy."""
+    """Operations for what a tokenizer expects, for the tokenizer itself and for a policy."""
 
+    forecast: float
     tokenizer: float
     policy: float
 
     @property
     def total(self) -> float:
-        return self.tokenizer + self.policy
+        return self.forecast + self.tokenizer + self.policy
+
+    def times(self, factor: float) -> Budget:
+        """As many times as much of each."""
+        return Budget(*(factor * part for part in astuple(self)))
 
 
 def recipe_budget(recipe: Recipe, training: Windows, validation: Windows) -> Budget:
-    """What the recipe's own two trainings cost, in operations."""
+    """What the recipe's own trainings cost, in operations."""
     few = spread(training, _COUNTED_WINDOWS)
     with torch.random.fork_rng(devices=[]):
         tokenizer = OATTokenizer(recipe.tokenizer)
-        first = Reconstruction(*reconstruction_settings(recipe, few, validation))
+        settings = reconstruction_settings(recipe, few, validation)
+        forecast = 0.0
+        if recipe.tokenizer.observed:
+            forecast = _cost(tokenizer, Expectation(*settings), recipe.forecast_schedule)
+            tokenizer.forecast.freeze()
         policy = OATPolicy(recipe.policy)
         second = NextToken(few, few, OrderedTokens(tokenizer), recipe.observation_noise)
         return Budget(
-            _cost(tokenizer, first, recipe.tokenizer_schedule),
+            forecast,
+            _cost(tokenizer, Reconstruction(*settings), recipe.tokenizer_schedule),
             _cost(policy, second, recipe.policy_schedule),
         )
 

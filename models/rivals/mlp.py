@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.agent import Observation, Plan
+from models.layers import residual_block
 from models.normalizer import Normalizer
 from models.observation import ObservationEncoder
 from models.token_agent import as_tensors
@@ -38,7 +39,9 @@ class ChunkMlp(nn.Module):
         self.normalizer = Normalizer(config.action_dim)
         self.obs_encoder = ObservationEncoder(config.features, config.hidden)
         self.join = nn.Linear(config.n_obs_steps * config.hidden, config.hidden)
-        self.blocks = nn.ModuleList(_block(config) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(
+            residual_block(config.hidden, config.dropout) for _ in range(config.layers)
+        )
         self.head = nn.Linear(config.hidden, config.action_horizon * config.action_dim)
 
     def forward(self, observation: dict[str, Tensor], noise: float = 0.0) -> Tensor:
@@ -53,13 +56,3 @@ class ChunkMlp(nn.Module):
         """See ``Agent``; deterministic."""
         chunk = self(as_tensors(observation, self.config.features))
         return Plan(self.normalizer.inverse(chunk)[0].numpy())
-
-
-def _block(config: MlpConfig) -> nn.Sequential:
-    return nn.Sequential(
-        nn.LayerNorm(config.hidden),
-        nn.Linear(config.hidden, config.hidden),
-        nn.GELU(),
-        nn.Dropout(config.dropout),
-        nn.Linear(config.hidden, config.hidden),
-    )

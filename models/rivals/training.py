@@ -14,6 +14,7 @@ from torch import nn
 from models import distributed
 from models.compute import TERA, step_operations
 from models.objectives import (
+    Expectation,
     LatentReconstruction,
     NextToken,
     reconstruction_error_rad,
@@ -35,7 +36,7 @@ from models.policy import OATPolicy
 from models.recipes import Recipe
 from models.rivals import checkpoint as checkpoints
 from models.rivals import recipes
-from models.rivals.budget import Budget, recipe_budget
+from models.rivals.budget import recipe_budget
 from models.rivals.checkpoint import TOKENIZERS, Rival
 from models.rivals.diffusion import DiffusionPolicy
 from models.rivals.mlp import ChunkMlp
@@ -60,8 +61,7 @@ class Workshop:
     ) -> None:
         self.recipe, self.kind, self.state, self.report = recipe, kind, state, report
         self.training, self.validation = split_windows(recipe, data)
-        full = recipe_budget(recipe, self.training, self.validation)
-        self.budget = Budget(full.tokenizer * compute, full.policy * compute)
+        self.budget = recipe_budget(recipe, self.training, self.validation).times(compute)
         self.stages: dict[str, Trainer] = {}
         self.spent = 0.0
 
@@ -107,11 +107,14 @@ class Workshop:
             return binning.eval()
         tokenizer = LatentTokenizer(recipes.latent_config(self.recipe, self.kind))
         fit_condition(tokenizer, self.training)
-        objective = LatentReconstruction(
-            *reconstruction_settings(self.recipe, self.training, self.validation)
-        )
-        schedule = self.recipe.tokenizer_schedule
-        self.train("tokenizer", tokenizer, objective, schedule, self.budget.tokenizer)
+        recipe, budget = self.recipe, self.budget
+        settings = reconstruction_settings(recipe, self.training, self.validation)
+        if tokenizer.config.observed:
+            expected = Expectation(*settings)
+            self.train("forecast", tokenizer, expected, recipe.forecast_schedule, budget.forecast)
+            tokenizer.forecast.freeze()
+        error = LatentReconstruction(*settings)
+        self.train("tokenizer", tokenizer, error, recipe.tokenizer_schedule, budget.tokenizer)
         return tokenizer
 
     def _direct(self) -> nn.Module:

@@ -91,7 +91,7 @@ class LatentEncoder(Conditioned):
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, chunk: Tensor, condition: Condition | None) -> Tensor:
-        """Chunk (B, H, D), or its offsets, to latents (B, T, out_dim)."""
+        """Chunk (B, H, D), or its departure, to latents (B, T, out_dim)."""
         x = self.lift(self.convolutions(chunk.transpose(1, 2)).transpose(1, 2)) + self.positions()
         if condition is not None:
             x = x + self.embed(condition)
@@ -101,7 +101,7 @@ class LatentEncoder(Conditioned):
 
 
 class LatentDecoder(Conditioned):
-    """Codes to a normalised chunk, or its offsets: one query per step, causal among themselves."""
+    """Codes to a normalised chunk or its departure: one query per step, causal among themselves."""
 
     mask: Tensor
 
@@ -151,21 +151,21 @@ class LatentTokenizer(ConditionedTokenizer):
 
     def forward(self, chunk: Tensor, condition: Condition | None) -> tuple[Tensor, Tensor]:
         """A normalised chunk (B, H, D) reconstructed, and the quantizer's penalty."""
-        latents = self.encoder(self.offsets(chunk, condition), condition)
+        latents = self.encoder(self.departure(chunk, condition), condition)
         decoded = self.decoder(self.quantizer(latents), condition)
-        return self.absolute(decoded, condition), self.quantizer.penalty(latents)
+        return self.arrival(decoded, condition), self.quantizer.penalty(latents)
 
     def encode(self, actions: Tensor, observation: Mapping[str, Tensor]) -> Tensor:
         """See ``ActionTokenizer``."""
         condition = self.condition(observation)
-        latents = self.encoder(self.offsets(self.normalizer(actions), condition), condition)
+        latents = self.encoder(self.departure(self.normalizer(actions), condition), condition)
         return self.quantizer.indices(self.quantizer(latents))
 
     def decode(self, tokens: Tensor, observation: Mapping[str, Tensor]) -> Tensor:
         """See ``ActionTokenizer``; nothing is undecodable, and the data's range is kept."""
         condition = self.condition(observation)
         chunk = self.decoder(self.quantizer.codes(tokens), condition)
-        return self.normalizer.inverse(self.absolute(chunk, condition))
+        return self.normalizer.inverse(self.arrival(chunk, condition))
 
     def decode_prefix(self, tokens: Tensor, k: int, observation: Mapping[str, Tensor]) -> Tensor:
         """Always raises PrefixError: no prefix was trained."""

@@ -20,7 +20,7 @@ from models.checkpoint import CheckpointError
 from models.compute import step_operations
 from models.objectives import NextToken
 from models.policy import OATPolicy, PolicyConfig
-from models.recipes import scaled
+from models.recipes import scaled, with_tokenizer
 from models.rivals import RIVALS
 from models.rivals import checkpoint as checkpoints
 from models.rivals.checkpoint import Rival
@@ -86,6 +86,15 @@ def test_every_rival_spends_the_compute_of_the_recipe(trained: tuple[Rival, Path
     )
     assert training["teraflop_spent"] == pytest.approx(training["teraflop_allowed"], abs=step)
     assert ("tokenizer" in training) == (trained[0].kind in ("quest", "vq"))
+
+
+def test_a_rival_that_sees_the_observation_expects_first_and_pays_for_it(
+    data: Path, tmp_path: Path
+) -> None:
+    facts = train_rival(with_tokenizer(recipe(), "observed"), "quest", data, tmp_path / "out").facts
+    training = facts["training"]
+    assert training["forecast"]["steps"] == SCHEDULE.steps
+    assert training["teraflop_spent"] == pytest.approx(training["teraflop_allowed"], rel=0.1)
 
 
 @pytest.mark.parametrize("kind", ["fast", "vq", "diffusion"])

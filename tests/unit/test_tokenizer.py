@@ -94,13 +94,32 @@ def test_the_observation_reaches_latents_and_actions_of_the_observed_tokenizer_a
         assert torch.equal(*latents) is torch.equal(*decoded) is same
 
 
-def test_an_observed_tokenizer_sees_and_makes_offsets_from_the_newest_command() -> None:
+def test_an_observed_tokenizer_sees_and_makes_what_departs_from_the_expected_chunk() -> None:
     chunk, seen = torch.rand(16, 8, 3), observation(16, command=0.4)
     seen[COMMAND_KEY][:, 0] = -0.9
     condition = OBSERVED.condition(seen)
-    offsets = OBSERVED.offsets(chunk, condition)
-    torch.testing.assert_close(offsets, 3.0 * (chunk - OBSERVED.normalizer(torch.tensor(0.4))))
-    torch.testing.assert_close(OBSERVED.absolute(offsets, condition), chunk)
+    newest = OBSERVED.normalizer(torch.tensor(0.4))
+    expected = newest + OBSERVED.forecast(condition.features) / 3.0
+    departure = OBSERVED.departure(chunk, condition)
+    torch.testing.assert_close(departure, 3.0 * (chunk - expected))
+    torch.testing.assert_close(OBSERVED.arrival(departure, condition), chunk)
+
+
+def test_a_frozen_forecast_neither_learns_nor_drops_out() -> None:
+    tokenizer = tiny_tokenizer(observed=OBSERVED.config.observed).train()
+    chunk, seen = torch.rand(4, 8, 3), observation(4)
+
+    def expected() -> torch.Tensor:
+        return tokenizer.condition(seen).expected
+
+    assert not torch.equal(expected(), expected())
+    tokenizer.forecast.freeze()
+    tokenizer.train()
+    assert torch.equal(expected(), expected())
+    before = expected()
+    tokenizer(chunk, tokenizer.condition(seen)).sum().backward()
+    torch.optim.SGD(tokenizer.parameters(), lr=1.0).step()
+    assert torch.equal(expected(), before)
 
 
 @pytest.mark.parametrize("tokenizer", [CONDITIONED, OBSERVED], ids=["conditioned", "observed"])

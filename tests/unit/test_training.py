@@ -14,7 +14,7 @@ from models import checkpoint as checkpoints
 from models.dataset import load_windows, make_windows, split_by_episode
 from models.generation import act
 from models.pipeline import train_recipe
-from models.recipes import get_recipe, shortened, with_tokenizer
+from models.recipes import TokenizerVariant, get_recipe, shortened, with_tokenizer
 from models.training import Progress, Schedule, Trainer, learning_rate
 from tests.unit.tiny_models import FEATURES, demonstrations, tiny_checkpoint
 from tests.unit.tiny_rivals import SCHEDULE, recipe
@@ -236,9 +236,17 @@ def test_a_start_of_other_sizes_is_refused(tmp_path: Path) -> None:
         train_recipe(finer, data, tmp_path / "second", start=start)
 
 
-@pytest.mark.parametrize("stage", ["tokenizer", "policy"])
-def test_a_recipe_interrupted_in_either_stage_resumes_to_the_same_bits(
-    tmp_path: Path, stage: str
+@pytest.mark.parametrize(
+    ("stage", "variant"),
+    [
+        ("tokenizer", "conditioned"),
+        ("policy", "conditioned"),
+        ("forecast", "observed"),
+        ("tokenizer", "observed"),
+    ],
+)
+def test_a_recipe_interrupted_in_any_stage_resumes_to_the_same_bits(
+    tmp_path: Path, stage: str, variant: TokenizerVariant
 ) -> None:
     def interrupt(current: str, progress: Progress) -> None:
         if (current, progress.step) == (stage, 7):
@@ -246,10 +254,12 @@ def test_a_recipe_interrupted_in_either_stage_resumes_to_the_same_bits(
 
     data = tmp_path / "demonstrations.npz"
     np.savez(data, **demonstrations())
-    whole = train_recipe(recipe(), data, tmp_path / "whole")
+    chosen = with_tokenizer(recipe(), variant)
+    whole = train_recipe(chosen, data, tmp_path / "whole")
     with pytest.raises(InterruptedTrainingError):
-        train_recipe(recipe(), data, tmp_path / "cut", report=interrupt)
-    resumed = train_recipe(recipe(), data, tmp_path / "cut", resume=True)
+        train_recipe(chosen, data, tmp_path / "cut", report=interrupt)
+    resumed = train_recipe(chosen, data, tmp_path / "cut", resume=True)
+    assert ("forecast" in whole.facts["training"]) == (variant == "observed")
     assert all(map(torch.equal, weights(whole.tokenizer), weights(resumed.tokenizer)))
     assert all(map(torch.equal, weights(whole.policy), weights(resumed.policy)))
     assert whole.facts == resumed.facts

@@ -61,6 +61,7 @@ def recipe() -> Recipe:
         action=names,
         tokenizer=tiny_tokenizer().config,
         policy=PolicyConfig(FEATURES, codebook_size=60, num_tokens=4, dim=16, layers=1, heads=2),
+        forecast_schedule=SCHEDULE,
         tokenizer_schedule=SCHEDULE,
         policy_schedule=SCHEDULE,
         joint_weights=(1.0, 1.0, 1.0),
