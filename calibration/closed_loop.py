@@ -11,15 +11,20 @@ from models.layers import trained_prefixes
 def closed_loop(checkpoint: Checkpoint, graphs: Graphs, episodes: int) -> dict[str, dict[str, int]]:
     """Successes by prefix on the same unseen starts whatever the graphs.
 
-    Raises ValueError if the checkpoint's task is unknown.
+    A policy of several tasks has equally many of each. Raises ValueError if that cannot be, or if
+    the checkpoint's task is unknown.
     """
     from models.rollout import evaluate
-    from models.tasks import get_task
+    from models.tasks import get_task, rolled_out
 
-    task, model = get_task(checkpoint.facts["task"]), GraphModel(graphs)
+    name, model = checkpoint.facts["task"], GraphModel(graphs)
+    tasks = [get_task(one) for one in rolled_out(name)]
+    if episodes % len(tasks):
+        raise ValueError(f"episodes of {name} are multiples of {len(tasks)}, got {episodes}")
     execute, config = checkpoint.facts["execution_horizon"], checkpoint.tokenizer.config
     counts = {}
     for k in trained_prefixes(config.num_tokens, config.nested_dropout):
-        runs = evaluate(task, GraphPolicy(model, k), episodes, execute)
-        counts[str(k)] = {"successes": runs.successes, "episodes": episodes}
+        policy, each = GraphPolicy(model, k), episodes // len(tasks)
+        successes = sum(evaluate(task, policy, each, execute).successes for task in tasks)
+        counts[str(k)] = {"successes": successes, "episodes": episodes}
     return counts

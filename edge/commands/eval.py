@@ -50,10 +50,10 @@ def evaluate(
     rows for each of its ten tasks, then their means.
     """
     from edge.commands.evaluation.contenders import Source, find_contender
-    from edge.commands.evaluation.several_tasks import means, rolled_out
+    from edge.commands.evaluation.several_tasks import means
     from edge.errors import RunError, UsageError
     from models.ray_map import ClusterError
-    from models.tasks import get_task
+    from models.tasks import get_task, rolled_out
     from models.tasks.missing import MissingError
     from models.tasks.outside.task import OutsideTask
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from models.tasks.metaworld.names import PREFIX as METAWORLD
-from models.tasks.metaworld.names import TEN_NAME
+from models.tasks.metaworld.names import TEN, TEN_NAME
 from models.tasks.metaworld.task import MetaWorldTask
 from models.tasks.metaworld.ten import MetaWorldTen
 from models.tasks.outside.task import PREFIXES as OUTSIDE
@@ -17,7 +17,7 @@ from models.tasks.robosuite.task import RobosuiteTask
 from models.tasks.so101.task import SO101Lift
 from models.tasks.viperx.task import ViperXLift, ViperXPickPlace, ViperXStack
 
-__all__ = ["TASK_NAMES", "Plant", "Success", "Task", "get_task"]
+__all__ = ["TASK_NAMES", "Plant", "Success", "Task", "get_task", "rolled_out"]
 
 
 class Plant(Protocol):
@@ -79,6 +79,11 @@ _TASKS = {
 }
 TASK_NAMES = tuple(_TASKS)
 """Those of the robots that `oat-edge run` knows."""
+
+
+def rolled_out(name: str) -> list[str]:
+    """The tasks that a name stands for in closed loop: itself, or the ten of `metaworld-10`."""
+    return [METAWORLD + one for one in TEN] if name == TEN_NAME else [name]
 
 
 def get_task(name: str) -> Any:

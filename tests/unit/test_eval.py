@@ -12,16 +12,18 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from edge.commands.evaluation.several_tasks import means, rolled_out
+from calibration.export import export_bundle
+from edge.commands.evaluation.several_tasks import means
 from edge.commands.main import app
 from edge.commands.plots.success_figure import draw_success, save_success_figure
 from edge.errors import OatEdgeError
 from models.agent import Observation, Plan
 from models.evaluation import Job, Outcome, Setup, evaluate, processes, run_job
-from models.recipes import get_recipe
+from models.pipeline import train_recipe
+from models.recipes import Recipe, get_recipe
 from models.rivals.training import train_rival
 from models.rollout import rollout
-from models.tasks import get_task
+from models.tasks import get_task, rolled_out
 from models.tasks.metaworld.names import TEN
 from models.wilson import wilson_interval
 from tests.unit.tiny_rivals import SCHEDULE, recipe, write_demonstrations
@@ -191,20 +193,42 @@ def test_the_mean_over_tasks_counts_every_episode_and_every_plan_once() -> None:
     assert (second["k"], second["success"]) == (8, 1.0)
 
 
+def small_ten() -> Recipe:
+    """One policy for ten tasks, hardly trained."""
+    return replace(
+        get_recipe("metaworld-10"),
+        policy_schedule=SCHEDULE,
+        tokenizer_schedule=SCHEDULE,
+        forecast_schedule=SCHEDULE,
+    )
+
+
+def test_a_policy_of_ten_tasks_is_exported_with_its_successes_on_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("metaworld")
+    monkeypatch.setattr("models.tasks.TEN", ("drawer-close", "window-open"))
+    data = tmp_path / "ten.npz"
+    np.savez(data, **ten_demonstrations())
+    train_recipe(small_ten(), data, tmp_path / "oat")
+    with pytest.raises(ValueError, match="multiples of 2, got 3"):
+        export_bundle(tmp_path / "oat", tmp_path / "bundle", ["fp32"], episodes=3)
+    parity = export_bundle(tmp_path / "oat", tmp_path / "bundle", ["fp32"], episodes=2)
+    counts = parity["precisions"]["fp32"]["closed_loop"]
+    assert {k: count["episodes"] for k, count in counts.items()} == dict.fromkeys("1248", 2)
+    made = rows("metaworld-10", "--bundle", tmp_path / "bundle", "--episodes", 1)[-4:]
+    assert [row["success"] * 2 for row in made] == [c["successes"] for c in counts.values()]
+
+
 def test_weights_for_ten_tasks_are_evaluated_on_each_and_on_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("metaworld")
     assert rolled_out("metaworld-10") == [f"metaworld/{name}" for name in TEN]
-    monkeypatch.setattr("edge.commands.evaluation.several_tasks.TEN", TEN[-2:])
+    monkeypatch.setattr("models.tasks.TEN", TEN[-2:])
     data = tmp_path / "ten.npz"
     np.savez(data, **ten_demonstrations())
-    small = replace(
-        get_recipe("metaworld-10"),
-        policy_schedule=SCHEDULE,
-        tokenizer_schedule=SCHEDULE,
-    )
-    train_rival(small, "mlp", data, tmp_path / "mlp")
+    train_rival(small_ten(), "mlp", data, tmp_path / "mlp")
     told = ("--policy", "mlp", "--checkpoint", tmp_path / "mlp", "--episodes", 1)
     made = rows("metaworld-10", *told)
     assert [row["task"] for row in made[:-1]] == ["metaworld/reach", "metaworld/window-open"]

@@ -1,4 +1,4 @@
-"""Evaluations over several tasks: which tasks a name stands for, and the mean over them."""
+"""Evaluations over several tasks: whose weights a task may have, and the mean over the tasks."""
 
 from __future__ import annotations
 
@@ -7,11 +7,6 @@ from typing import Any
 
 from models.tasks.metaworld.names import PREFIX, TEN, TEN_NAME
 from models.wilson import wilson_interval
-
-
-def rolled_out(task: str) -> list[str]:
-    """The tasks that a name stands for: itself, or the ten of ``metaworld-10``."""
-    return [PREFIX + name for name in TEN] if task == TEN_NAME else [task]
 
 
 def trained_as(task: str) -> tuple[str, ...]:
