@@ -219,6 +219,7 @@ RECIPES["viperx-lift-small"] = replace(
     name="viperx-lift-small",
     tokenizer=replace(_LIFT.tokenizer, dim=32, head_dim=16, encoder_depth=1, decoder_depth=2),
     policy=replace(_LIFT.policy, dim=64, layers=2, heads=4),
+    forecast_schedule=replace(FORECAST, steps=1_500),
     tokenizer_schedule=Schedule(steps=1_200, batch_size=64, learning_rate=3e-3),
     policy_schedule=Schedule(steps=1_500, batch_size=64, learning_rate=2e-3, weight_decay=0.05),
 )
