@@ -12,7 +12,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
-EXACT_PRODUCTS = ("features", "memory.keys", "memory.values", "head", "actions")
+_NEXT_TO_OBSERVATION = ("features", "forecast.enter", "memory.keys", "memory.values")
+_NEXT_TO_CHOICE = ("head", "actions", "forecast.leave")
+EXACT_PRODUCTS = (*_NEXT_TO_OBSERVATION, *_NEXT_TO_CHOICE)
 """Products next to the observation, the choice of a token, and the actions: FP16 has a step of
 0.001 rad above 1 rad, and near logits become equal."""
 

@@ -5,12 +5,15 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
+from calibration.decoder_graph import build_decode
 from calibration.float16 import EXACT_PRODUCTS, float16
 from calibration.graph_builder import GraphBuilder
 from calibration.parity import action_errors, reference
 from calibration.precisions import PRECISIONS
 from calibration.products import layers_of
 from calibration.session import GraphModel
+from models.dataset import COMMAND_KEY
+from tests.unit.tiny_models import tiny_tokenizer
 from tests.unit.wide_models import examples, wide_checkpoint, wide_graphs
 
 HALF = TensorProto.FLOAT16
@@ -47,6 +50,15 @@ def test_products_are_fp16_and_the_outside_is_fp32(graph: str) -> None:
 @pytest.mark.parametrize(("graph", "product"), WIDE_PRODUCTS)
 def test_each_exact_product_exists_and_reads_fp32(graph: str, product: str) -> None:
     model = float16(wide_graphs()[graph])
+    kinds = typed(model)
+    (node,) = (node for node in model.graph.node if node.name == product)
+    assert {kinds[name] for name in node.input} == {TensorProto.FLOAT}
+
+
+@pytest.mark.parametrize("product", ["features", "forecast.enter", "forecast.leave", "actions"])
+def test_a_tokenizer_that_sees_raw_features_reads_and_makes_them_in_fp32(product: str) -> None:
+    tokenizer = tiny_tokenizer(observed={COMMAND_KEY: 3, "observation.state": 2})
+    model = float16(build_decode(tokenizer, tokenizer.config.action_horizon))
     kinds = typed(model)
     (node,) = (node for node in model.graph.node if node.name == product)
     assert {kinds[name] for name in node.input} == {TensorProto.FLOAT}
