@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -134,6 +135,7 @@ def test_a_bus_that_hangs_costs_a_tick_its_budget_and_the_others_nothing(robot: 
         assert reading.state.position_rad.tolist() == [tick, 0.2, tick]
         assert reading.fault == "bus base: no answer within 1000 us"
         robot.group.write_setpoints(robot.setpoint())
+        assert robot.lanes[0].finished(time.monotonic_ns() + PATIENT_NS)  # a busy one is not read
     assert (len(robot.arm.sent), len(robot.base.sent)) == (3, 0)
     robot.base.stuck.clear()
     robot.base.go_on.set()
