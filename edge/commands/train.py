@@ -61,7 +61,7 @@ def train(
     resume: Annotated[bool, typer.Option(help="Continue an interrupted training.")] = False,
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch; 1 is reproducible.")] = 1,
 ) -> None:
-    """Train a tokenizer and a policy from scratch; the defaults reproduce the shipped weights.
+    """Train a tokenizer and a policy from scratch; model cards have the shipped weights' commands.
 
     A rival (--policy) is trained on the same data and with the same compute as oat, counted as
     floating-point operations of the training steps. Under torchrun, all its processes train one
