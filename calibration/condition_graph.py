@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import nn
 
 from calibration.graph_builder import GraphBuilder
 from calibration.policy_layers import array
-from models.condition import OFFSET_GAIN
-from models.dataset import COMMAND_KEY
 from models.tokenizer import OATTokenizer
 
 
@@ -39,11 +36,12 @@ def expected_chunk(g: GraphBuilder, tokenizer: OATTokenizer, steps: int) -> str:
         y = g.linear(f"{name}.up", g.layer_norm(x, norm), array(up.weight.T), array(up.bias))
         y = g.linear(f"{name}.down", g.gelu(y), array(down.weight.T), array(down.bias))
         x = g.op("Add", x, y)
-    scale = (OFFSET_GAIN * tokenizer.normalizer.scale).repeat(steps)
+    norm = tokenizer.normalizer
+    scale, offset = norm.scale.repeat(steps), norm.offset.repeat(steps)
     weight, bias = (p[: len(scale)] for p in (forecast.leave.weight, forecast.leave.bias))
     x = g.layer_norm(x, forecast.norm)
-    x = g.linear("forecast.leave", x, array(weight.T / scale), array(bias / scale))
-    return g.op("Add", g.reshape(x, steps, c.action_dim), _newest_command(g, tokenizer))
+    x = g.linear("forecast.leave", x, array(weight.T / scale), array((bias - offset) / scale))
+    return g.reshape(x, steps, c.action_dim)
 
 
 def _entered(g: GraphBuilder, tokenizer: OATTokenizer, name: str, enter: nn.Linear) -> str:
@@ -53,11 +51,3 @@ def _entered(g: GraphBuilder, tokenizer: OATTokenizer, name: str, enter: nn.Line
     offset = torch.cat([norm.offset for norm in norms]).repeat(c.observed_steps)
     x = g.reshape(g.op("Concat", *c.observed, axis=2), 1, -1)
     return g.linear(name, x, array((enter.weight * scale).T), array(enter(offset)))
-
-
-def _newest_command(g: GraphBuilder, tokenizer: OATTokenizer) -> str:
-    """Of an observation's commands (1, S, D) the last, raw (1, D)."""
-    c = tokenizer.config
-    bounds = (c.observed_steps - 1, c.observed_steps, 1)
-    last = g.op("Slice", COMMAND_KEY, *(g.constant(np.array([b]), "bound") for b in bounds))
-    return g.reshape(last, 1, c.action_dim)

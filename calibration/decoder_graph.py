@@ -16,7 +16,7 @@ from calibration.condition_graph import declare_condition, expected_chunk
 from calibration.decoder_memory import Memory, build_memory, scaled_queries
 from calibration.graph_builder import GraphBuilder
 from calibration.policy_layers import array
-from models.condition import OFFSET_GAIN
+from models.condition import DEPARTURE_GAIN
 from models.tokenizer import OATTokenizer
 
 
@@ -119,7 +119,7 @@ def _actions(g: GraphBuilder, tokenizer: OATTokenizer, x: str, rows: int) -> str
     head, norm = tokenizer.decoder.head, tokenizer.normalizer
     x = g.layer_norm(x, head.norm)
     if tokenizer.config.observed:
-        scale = OFFSET_GAIN * norm.scale
+        scale = DEPARTURE_GAIN * norm.scale
         weight, bias = array(head.proj.weight.T / scale), array(head.proj.bias / scale)
         departure = g.linear("actions", x, weight, bias)
         action = g.op("Add", departure, expected_chunk(g, tokenizer, rows))

@@ -73,12 +73,11 @@ def _memory_map(tokenizer: OATTokenizer) -> tuple[np.ndarray, np.ndarray, np.nda
     proj = decoder.latent_proj["proj"]
     codes = tokenizer.quantizer.codes(torch.arange(c.codebook_size))
     blocks = [array(codes), np.eye(c.num_tokens)]
-    command_row = c.conditioned_on_command and not c.observed
-    if command_row:
+    if c.conditioned_on_command:
         blocks.append(np.zeros((0, c.action_dim)))
     shift = decoder.latent_pos_emb()[0] + proj.bias  # (R, C)
     mapping = [proj.weight.T, decoder.nested_dropout.dropout_mask_token - shift]
-    if command_row:
+    if c.conditioned_on_command:
         emb, norm = decoder.condition_emb, tokenizer.normalizer
         mapping.append((emb.weight * norm.scale).T)
         shift = torch.cat([shift, emb(norm.offset)[None]])

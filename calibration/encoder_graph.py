@@ -16,7 +16,7 @@ from calibration.condition_graph import (
 )
 from calibration.graph_builder import GraphBuilder
 from calibration.policy_layers import array
-from models.condition import OFFSET_GAIN
+from models.condition import DEPARTURE_GAIN
 from models.layers import EncoderBlock, GatedMLP, SelfAttention
 from models.tokenizer import OATTokenizer
 
@@ -59,7 +59,7 @@ def _normalised(g: GraphBuilder, tokenizer: OATTokenizer, raw: str) -> str:
 
 def _departure(g: GraphBuilder, tokenizer: OATTokenizer, chunks: str) -> str:
     expected = expected_chunk(g, tokenizer, tokenizer.config.action_horizon)
-    scale = array(tokenizer.normalizer.scale * OFFSET_GAIN)
+    scale = array(tokenizer.normalizer.scale * DEPARTURE_GAIN)
     return g.op("Mul", g.op("Sub", chunks, expected), g.constant(scale, "scale"))
 
 

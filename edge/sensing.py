@@ -84,7 +84,8 @@ class Sensing:
             self._history[COMMAND_KEY].push(command_rad[self._planned])
         age_ns = now_ns - state.stamp_ns
         if age_ns > self._max_age_ns:
-            return Stop(f"joint state is {age_ns / NS_PER_MS:.0f} ms old: {reading.fault}")
+            stale = f"joint state is {age_ns / NS_PER_MS:.0f} ms old"
+            return Stop(f"{stale}: {reading.fault}" if reading.fault else stale)
         return self._non_finite(STATE_KEY, state.position_rad) or self._track(now_ns)
 
     def _track(self, now_ns: int) -> Stop | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +18,12 @@ from models.layers import residual_block
 from models.normalizer import Normalizer
 from models.observation import FeatureNormalizer
 
-OFFSET_GAIN = 3.0
-"""Of what is added to the command, which a chunk leaves by about a third of an action's range."""
+DEPARTURE_GAIN = 3.0
+"""Of how a chunk departs from the expected one: by a small part of an action's range."""
 _WIDENING = 4
 """Of the hidden layer that an observation passes, as in the blocks of a transformer."""
 _FORECAST_DIM = 256
 _FORECAST_BLOCKS = 2
-_FORECAST_DROPOUT = 0.1
 
 
 class ConditionConfig(Protocol):
@@ -67,7 +66,6 @@ class Conditioned(nn.Module):
 class Forecast(nn.Module):
     """The chunk that an observation alone lets expect, by plain regression.
 
-    It answers several right motions with their mean, from which tokens then lead to one of them.
     It is trained first, and frozen before tokens learn to tell what it leaves open.
     """
 
@@ -75,21 +73,17 @@ class Forecast(nn.Module):
         super().__init__()
         self.shape = config.action_horizon, config.action_dim
         self.enter = nn.Linear(_observation_size(config), _FORECAST_DIM)
-        blocks = (residual_block(_FORECAST_DIM, _FORECAST_DROPOUT) for _ in range(_FORECAST_BLOCKS))
+        blocks = (residual_block(_FORECAST_DIM, dropout=0.0) for _ in range(_FORECAST_BLOCKS))
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(_FORECAST_DIM)
         self.leave = nn.Linear(_FORECAST_DIM, math.prod(self.shape))
 
     def freeze(self) -> None:
-        """Neither learns nor drops out any more."""
+        """It learns no more."""
         self.requires_grad_(False)
 
-    def train(self, mode: bool = True) -> Self:
-        """Training mode only until it is frozen."""
-        return super().train(mode and self.enter.weight.requires_grad)
-
     def forward(self, features: Tensor) -> Tensor:
-        """Normalised features (B, F) to what is added to the command, (B, H, D)."""
+        """Normalised features (B, F) to a normalised chunk (B, H, D)."""
         x = self.enter(features)
         for block in self.blocks:
             x = x + block(x)
@@ -118,35 +112,35 @@ class ConditionedTokenizer(nn.Module):
         a feature is asked for and not given.
         """
         config: ConditionConfig = self.config
-        if not config.conditioned_on_command:
+        seen = (COMMAND_KEY,) if config.conditioned_on_command else tuple(config.observed)
+        if not seen:
             return None
         given = {} if observation is None else observation
-        missing = [key for key in (COMMAND_KEY, *config.observed) if key not in given]
+        missing = [key for key in seen if key not in given]
         if missing:
             raise ValueError(f"this tokenizer is conditioned on {missing[0]}, which is not given")
-        command = self.normalizer(given[COMMAND_KEY][:, -1])
         if not config.observed:
-            return Condition(_blurred(command, noise))
+            return Condition(_blurred(self.normalizer(given[COMMAND_KEY][:, -1]), noise))
         features = _blurred(self.features.normalise(given).flatten(1), noise)
-        return Condition(features, command[:, None] + self.forecast(features) / OFFSET_GAIN)
+        return Condition(features, self.forecast(features))
 
     def departure(self, chunk: Tensor, condition: Condition | None) -> Tensor:
         """What the networks see of a normalised chunk (B, H, D)."""
         if condition is None or condition.expected is None:
             return chunk
-        return (chunk - condition.expected) * OFFSET_GAIN
+        return (chunk - condition.expected) * DEPARTURE_GAIN
 
     def arrival(self, departure: Tensor, condition: Condition | None) -> Tensor:
         """The normalised chunk (B, H, D) of what the networks made."""
         if condition is None or condition.expected is None:
             return departure
-        return condition.expected + departure / OFFSET_GAIN
+        return condition.expected + departure / DEPARTURE_GAIN
 
 
 def check_condition(config: ConditionConfig) -> None:
-    """Raises ValueError for an observation without the previous command, which chunks start at."""
-    if config.observed and not config.conditioned_on_command:
-        raise ValueError("a tokenizer that sees the observation is conditioned on the command too")
+    """Raises ValueError for the previous command beside the observation, which may hold it."""
+    if config.observed and config.conditioned_on_command:
+        raise ValueError("a tokenizer is conditioned on the command or on the observation")
 
 
 def _observation_embedding(config: ConditionConfig) -> nn.Sequential:

@@ -102,7 +102,7 @@ def test_a_frozen_controllers_backlog_is_refused_as_of_another_time(board: Oatli
     made, controller = board.bus(strict=True), board.controller
     assert isinstance(controller, QemuController)
     made.open()
-    made.enable()
+    suite.enable_patiently(made)
     stream(made, 20, 0.002)
     before = accepted(made)
     goals = board.goals_rad()
@@ -123,7 +123,7 @@ def test_a_frozen_controllers_backlog_is_refused_as_of_another_time(board: Oatli
     assert (made.watch.telemetry.accepted - before) % 0x10000 < 20
     assert made.watch.telemetry.rejects >= 20
     np.testing.assert_allclose(board.goals_rad(), goals, atol=0.05)
-    made.enable()
+    suite.enable_patiently(made)
     stream(made, 10)
     made.close()
 
@@ -132,7 +132,7 @@ def test_a_reset_in_motion_leaves_the_arm_holding_and_needs_enabling(board: Oatl
     made, controller = board.bus(strict=True), board.controller
     assert isinstance(controller, QemuController)
     made.open()
-    made.enable()
+    suite.enable_patiently(made)
     stream(made, 20, 0.002)
     assert made.watch.welcome is not None
     boot_id = made.watch.welcome.boot_id
@@ -152,7 +152,7 @@ def test_a_reset_in_motion_leaves_the_arm_holding_and_needs_enabling(board: Oatl
     assert all(board.torque())
     assert suite.eventually(lambda: board.robot.bus.watchdog_trips >= JOINTS)
     stands_rad = suite.read_patiently(made).position_rad
-    made.enable()
+    suite.enable_patiently(made)
     stream(made, 10)
     np.testing.assert_allclose(suite.read_patiently(made).position_rad, stands_rad, atol=0.02)
     made.close()

@@ -70,6 +70,13 @@ def test_joint_state_just_young_enough_counts_and_older_stops(desk: Desk) -> Non
     assert sense(desk) == Stop("joint state is 50 ms old: no answer from 1")
 
 
+def test_a_state_that_came_too_late_is_too_old_without_a_fault(desk: Desk) -> None:
+    desk.observe(1)
+    reading = desk.sensing.read()
+    now_ns = desk.now_ns + 51 * MS
+    assert desk.sensing.update(reading, START, now_ns) == Stop("joint state is 51 ms old")
+
+
 def test_a_tracker_sample_just_young_enough_counts_and_older_stops(desk: Desk) -> None:
     desk.observe(1)
     sample_ns = desk.now_ns

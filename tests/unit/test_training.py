@@ -294,7 +294,7 @@ def test_recipes_are_chosen_by_name_and_variant() -> None:
     recipe = with_tokenizer(get_recipe("viperx-lift"), "paper")
     assert not recipe.tokenizer.conditioned_on_command
     seeing = with_tokenizer(recipe, "observed").tokenizer
-    assert seeing.conditioned_on_command and seeing.observed == recipe.policy.features
+    assert not seeing.conditioned_on_command and seeing.observed == recipe.policy.features
     assert shortened(get_recipe("viperx-lift"), 7, None).tokenizer_schedule.steps == 7
     with pytest.raises(ValueError, match=r"'lift'.*viperx-lift"):
         get_recipe("lift")

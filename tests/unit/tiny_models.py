@@ -30,6 +30,7 @@ def tiny_tokenizer(observes: bool = False, **changes: Any) -> OATTokenizer:
         "encoder_depth": 1,
         "decoder_depth": 2,
         "patch": 4,
+        "conditioned_on_command": not observes,
         "observed": dict(FEATURES) if observes else {},
     }
     torch.manual_seed(0)
