@@ -193,7 +193,8 @@ def test_a_latent_tokenizer_without_condition_ignores_the_command() -> None:
 
 def test_an_observed_latent_tokenizer_decodes_by_what_is_observed() -> None:
     sizes = {"action_dim": JOINTS, "action_horizon": HORIZON, "num_tokens": 4, "dim": 16}
-    seeing = LatentTokenizer(LatentConfig(head_dim=8, observed=dict(FEATURES), **sizes)).eval()
+    seen = {"conditioned_on_command": False, "observed": dict(FEATURES)}
+    seeing = LatentTokenizer(LatentConfig(head_dim=8, **seen, **sizes)).eval()
     moved = {key: value + (key != COMMAND_KEY) for key, value in first(2).items()}
     with torch.no_grad():
         tokens = seeing.encode(CHUNKS[:2], first(2))
