@@ -77,9 +77,12 @@ def load(directory: Path) -> Checkpoint:
         raise CheckpointError(f"{path}: format_version must be {FORMAT_VERSION}")
     if config.get("kind", OAT) != OAT:
         raise CheckpointError(f"{path}: kind is {config['kind']!r}, only {OAT!r} is read here")
-    levels = tuple(config["tokenizer"].pop("levels"))
-    tokenizer = OATTokenizer(TokenizerConfig(levels=levels, **config["tokenizer"]))
-    policy = OATPolicy(PolicyConfig(**config["policy"]))
+    try:
+        levels = tuple(config["tokenizer"].pop("levels"))
+        tokenizer = OATTokenizer(TokenizerConfig(levels=levels, **config["tokenizer"]))
+        policy = OATPolicy(PolicyConfig(**config["policy"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: not the sizes of a checkpoint ({error})") from error
     _load_weights(directory / "weights.safetensors", tokenizer, policy)
     examples = read_tensors(directory / "examples.safetensors")
     return Checkpoint(tokenizer.eval(), policy.eval(), config["facts"], examples)

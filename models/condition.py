@@ -64,9 +64,10 @@ class Conditioned(nn.Module):
 
 
 class Forecast(nn.Module):
-    """The chunk that an observation alone lets expect, by plain regression.
+    """The chunk that an observation alone lets expect, by regression.
 
-    It is trained first, and frozen before tokens learn to tell what it leaves open.
+    It is trained first (``models.objectives.Expectation``), and learns no more while tokens learn
+    to tell what it leaves open.
     """
 
     def __init__(self, config: ConditionConfig) -> None:
@@ -77,10 +78,6 @@ class Forecast(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(_FORECAST_DIM)
         self.leave = nn.Linear(_FORECAST_DIM, math.prod(self.shape))
-
-    def freeze(self) -> None:
-        """It learns no more."""
-        self.requires_grad_(False)
 
     def forward(self, features: Tensor) -> Tensor:
         """Normalised features (B, F) to a normalised chunk (B, H, D)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -90,27 +91,6 @@ class Reconstruction:
         return ((decoded - chunk).square() * self.weights).mean()
 
 
-class Expectation(Reconstruction):
-    """Absolute error of the chunk that a tokenizer expects of the observation, without tokens.
-
-    It is least at the median, which is one of several right motions where their mean is none. All
-    joints and steps weigh the same.
-    """
-
-    def loss(self, model: ConditionedTokenizer, batch_size: int) -> Tensor:
-        """The loss of a random batch."""
-        return self._of_expected(*self.draw(model, batch_size))
-
-    def validate(self, model: ConditionedTokenizer) -> float:
-        """The error at the true condition."""
-        return float(self._of_expected(*self.held_out(model)))
-
-    def _of_expected(self, chunk: Tensor, condition: Condition | None) -> Tensor:
-        if condition is None or condition.expected is None:
-            raise ValueError("this tokenizer expects nothing: it does not see the observation")
-        return (condition.expected - chunk).abs().mean()
-
-
 class LatentReconstruction(Reconstruction):
     """The same for tokens without an order: no dropout, and the quantizer's penalty on top."""
 
@@ -124,6 +104,47 @@ class LatentReconstruction(Reconstruction):
         """The error alone, at the true condition."""
         chunk, condition = self.held_out(model)
         return float(self.error(model(chunk, condition)[0], chunk))
+
+
+class Regression:
+    """Absolute error of the normalised chunk that a model answers an observation with.
+
+    It is least at each element's median: of two motions the likelier one, where their mean is
+    neither. All joints and steps weigh the same.
+    """
+
+    def __init__(self, training: Windows, validation: Windows, observation_noise: float) -> None:
+        self.training, self.noise = training, observation_noise
+        self.validation = spread(validation, VALIDATION_WINDOWS)
+
+    def answer(self, model: Any, observation: dict[str, Tensor], noise: float) -> Tensor:
+        """Raw features (B, S, dim), to be blurred by ``noise``, to normalised chunks (B, H, D)."""
+        return model(observation, noise)
+
+    def loss(self, model: Any, batch_size: int) -> Tensor:
+        """The loss of a random batch."""
+        return self._error(model, self.training, self.training.draw(batch_size), self.noise)
+
+    def validate(self, model: Any) -> float:
+        """The same on held-out windows, without noise."""
+        return float(self._error(model, self.validation, self.validation.index, 0.0))
+
+    def _error(self, model: Any, windows: Windows, rows: Tensor, noise: float) -> Tensor:
+        chunk = model.normalizer(windows.chunk(rows))
+        return (self.answer(model, windows.observation(rows), noise) - chunk).abs().mean()
+
+
+class Expectation(Regression):
+    """The same of the chunk that a tokenizer expects of the observation, without tokens."""
+
+    def answer(
+        self, model: ConditionedTokenizer, observation: dict[str, Tensor], noise: float
+    ) -> Tensor:
+        """See ``Regression``. Raises ValueError for a tokenizer that sees no observation."""
+        condition = model.condition(observation, noise)
+        if condition is None or condition.expected is None:
+            raise ValueError("this tokenizer expects nothing: it does not see the observation")
+        return condition.expected
 
 
 class NextToken:

@@ -109,8 +109,9 @@ def _train_tokenizer(
         stages[name] = stage_facts(train_stage(name, tokenizer, objective, schedule, state, report))
 
     if tokenizer.config.observed:
-        train("forecast", Expectation(*settings), recipe.forecast_schedule)
-        tokenizer.forecast.freeze()
+        expected = Expectation(training, validation, recipe.observation_noise)
+        train("forecast", expected, recipe.forecast_schedule)
+        tokenizer.forecast.requires_grad_(False)
     train("tokenizer", Reconstruction(*settings), recipe.tokenizer_schedule)
     return stages
 

@@ -27,7 +27,7 @@ class TokenizerConfig:
     """Sizes of a tokenizer; ``patch`` is in steps, ``dropout`` a probability.
 
     ``observed``: features of the observation that condition it, by dimension, and of how many
-    steps each; none for a tokenizer that sees no more than the previous command.
+    steps each; they take the place of ``conditioned_on_command``, never stand beside it.
     ``decoder_dim`` and ``decoder_head_dim``: the encoder's where they are not given. ``clamp``:
     decoded actions are clamped to the normaliser's range; published checkpoints are not.
     """

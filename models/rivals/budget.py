@@ -45,8 +45,9 @@ def recipe_budget(recipe: Recipe, training: Windows, validation: Windows) -> Bud
         settings = reconstruction_settings(recipe, few, validation)
         forecast = 0.0
         if recipe.tokenizer.observed:
-            forecast = _cost(tokenizer, Expectation(*settings), recipe.forecast_schedule)
-            tokenizer.forecast.freeze()
+            expected = Expectation(few, validation, recipe.observation_noise)
+            forecast = _cost(tokenizer, expected, recipe.forecast_schedule)
+            tokenizer.forecast.requires_grad_(False)
         policy = OATPolicy(recipe.policy)
         second = NextToken(few, few, OrderedTokens(tokenizer), recipe.observation_noise)
         return Budget(

@@ -29,7 +29,7 @@ class MlpConfig:
 
 
 class ChunkMlp(nn.Module):
-    """Residual layers of one width; it answers several right motions with their mean."""
+    """Residual layers of one width, trained by absolute error: ``models.objectives.Regression``."""
 
     most_tokens = 0
 

@@ -1,4 +1,4 @@
-"""What the rivals without tokens minimise."""
+"""What Diffusion Policy minimises."""
 
 from __future__ import annotations
 
@@ -8,27 +8,6 @@ from torch import Tensor
 from models.dataset import Windows
 from models.objectives import VALIDATION_WINDOWS, spread
 from models.rivals.diffusion import DiffusionPolicy
-from models.rivals.mlp import ChunkMlp
-
-
-class Regression:
-    """Absolute error of normalised chunks given the observation."""
-
-    def __init__(self, training: Windows, validation: Windows, observation_noise: float) -> None:
-        self.training, self.noise = training, observation_noise
-        self.validation = spread(validation, VALIDATION_WINDOWS)
-
-    def loss(self, model: ChunkMlp, batch_size: int) -> Tensor:
-        """The loss of a random batch."""
-        return self._error(model, self.training, self.training.draw(batch_size), self.noise)
-
-    def validate(self, model: ChunkMlp) -> float:
-        """The same on held-out windows, without noise."""
-        return float(self._error(model, self.validation, self.validation.index, 0.0))
-
-    def _error(self, model: ChunkMlp, windows: Windows, rows: Tensor, noise: float) -> Tensor:
-        chunk = model.normalizer(windows.chunk(rows))
-        return (model(windows.observation(rows), noise) - chunk).abs().mean()
 
 
 class Denoising:

@@ -17,6 +17,7 @@ from models.objectives import (
     Expectation,
     LatentReconstruction,
     NextToken,
+    Regression,
     reconstruction_error_rad,
     spread,
 )
@@ -40,7 +41,7 @@ from models.rivals.budget import recipe_budget
 from models.rivals.checkpoint import TOKENIZERS, Rival
 from models.rivals.diffusion import DiffusionPolicy
 from models.rivals.mlp import ChunkMlp
-from models.rivals.objectives import Denoising, Regression
+from models.rivals.objectives import Denoising
 from models.tokenizers.binning import BinningTokenizer
 from models.tokenizers.fast import fit_fast
 from models.tokenizers.latent import LatentTokenizer
@@ -110,9 +111,9 @@ class Workshop:
         recipe, budget = self.recipe, self.budget
         settings = reconstruction_settings(recipe, self.training, self.validation)
         if tokenizer.config.observed:
-            expected = Expectation(*settings)
+            expected = Expectation(self.training, self.validation, recipe.observation_noise)
             self.train("forecast", tokenizer, expected, recipe.forecast_schedule, budget.forecast)
-            tokenizer.forecast.freeze()
+            tokenizer.forecast.requires_grad_(False)
         error = LatentReconstruction(*settings)
         self.train("tokenizer", tokenizer, error, recipe.tokenizer_schedule, budget.tokenizer)
         return tokenizer

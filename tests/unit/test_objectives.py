@@ -26,7 +26,7 @@ def two_motions() -> Windows:
 
 
 def expectation(windows: Windows) -> Expectation:
-    return Expectation(windows, windows, (1.0,) * JOINTS, 1.4, 0.0, 0.01)
+    return Expectation(windows, windows, observation_noise=0.01)
 
 
 def test_of_two_motions_the_likelier_is_expected_not_their_mean() -> None:

@@ -12,7 +12,6 @@ from calibration.parity import action_errors, reference
 from calibration.precisions import PRECISIONS
 from calibration.products import layers_of
 from calibration.session import GraphModel
-from models.dataset import COMMAND_KEY
 from tests.unit.tiny_models import tiny_tokenizer
 from tests.unit.wide_models import examples, wide_checkpoint, wide_graphs
 
@@ -57,7 +56,7 @@ def test_each_exact_product_exists_and_reads_fp32(graph: str, product: str) -> N
 
 @pytest.mark.parametrize("product", ["features", "forecast.enter", "forecast.leave", "actions"])
 def test_a_tokenizer_that_sees_raw_features_reads_and_makes_them_in_fp32(product: str) -> None:
-    tokenizer = tiny_tokenizer(observed={COMMAND_KEY: 3, "observation.state": 2})
+    tokenizer = tiny_tokenizer(observes=True)
     model = float16(build_decode(tokenizer, tokenizer.config.action_horizon))
     kinds = typed(model)
     (node,) = (node for node in model.graph.node if node.name == product)

@@ -105,20 +105,6 @@ def test_an_observed_tokenizer_sees_and_makes_what_departs_from_the_expected_chu
     torch.testing.assert_close(OBSERVED.arrival(departure, condition), chunk)
 
 
-def test_a_frozen_forecast_does_not_learn() -> None:
-    tokenizer = OATTokenizer(OBSERVED.config).train()
-    chunk, seen = torch.rand(4, 8, 3), observation(4)
-
-    def expected() -> torch.Tensor:
-        return tokenizer.condition(seen).expected
-
-    tokenizer.forecast.freeze()
-    before = expected()
-    tokenizer(chunk, tokenizer.condition(seen)).sum().backward()
-    torch.optim.SGD(tokenizer.parameters(), lr=1.0).step()
-    assert torch.equal(expected(), before)
-
-
 @pytest.mark.parametrize("tokenizer", [CONDITIONED, OBSERVED], ids=["conditioned", "observed"])
 def test_what_a_tokenizer_is_conditioned_on_is_demanded_by_name(tokenizer: OATTokenizer) -> None:
     chunk, tokens = torch.zeros(1, 8, 3), torch.zeros(1, 4, dtype=torch.long)

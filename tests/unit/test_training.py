@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from itertools import pairwise
@@ -15,6 +16,7 @@ from models.dataset import load_windows, make_windows, split_by_episode
 from models.generation import act
 from models.pipeline import train_recipe
 from models.recipes import TokenizerVariant, get_recipe, shortened, with_tokenizer
+from models.tokenizer import OATTokenizer
 from models.training import Progress, Schedule, Trainer, learning_rate
 from tests.unit.tiny_models import FEATURES, demonstrations, tiny_checkpoint
 from tests.unit.tiny_rivals import SCHEDULE, recipe
@@ -265,6 +267,21 @@ def test_a_recipe_interrupted_in_any_stage_resumes_to_the_same_bits(
     assert whole.facts == resumed.facts
 
 
+def test_a_forecast_is_trained_first_and_learns_no_more(tmp_path: Path) -> None:
+    data = tmp_path / "demonstrations.npz"
+    np.savez(data, **demonstrations())
+    trained = train_recipe(with_tokenizer(recipe(), "observed"), data, tmp_path / "out")
+    first = torch.load(tmp_path / "out.training" / "forecast.pt", weights_only=True)
+    best, untrained = first["best"], OATTokenizer(trained.tokenizer.config).state_dict()
+    after = trained.tokenizer.state_dict()
+    names = [name for name in after if name.startswith("forecast.")]
+    assert names
+    for name in names:
+        assert torch.equal(after[name], checkpoints.stored(best[name]).float())
+    assert not torch.equal(best["forecast.leave.weight"], untrained["forecast.leave.weight"])
+    assert not torch.equal(after["decoder.head.proj.weight"], best["decoder.head.proj.weight"])
+
+
 def test_a_checkpoint_survives_the_round_trip(tmp_path: Path) -> None:
     before = tiny_checkpoint()
     checkpoints.save(tmp_path / "c", before)
@@ -286,6 +303,18 @@ def test_a_damaged_checkpoint_is_refused_by_file(tmp_path: Path) -> None:
         checkpoints.load(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(checkpoints.CheckpointError, match=r"config\.json: format_version"):
+        checkpoints.load(tmp_path)
+
+
+def test_a_checkpoint_of_impossible_sizes_is_refused_by_file(tmp_path: Path) -> None:
+    checkpoints.save(tmp_path, tiny_checkpoint())
+    file = tmp_path / "config.json"
+    config = json.loads(file.read_text())
+    config["tokenizer"]["observed"] = {"observation.state": 3}
+    file.write_text(json.dumps(config))
+    with pytest.raises(
+        checkpoints.CheckpointError, match=r"config\.json: .* command or on the observation"
+    ):
         checkpoints.load(tmp_path)
 
 
