@@ -110,8 +110,8 @@ def _tokens_agree(model: GraphModel, truth: Reference, bounds: Bounds) -> bool:
 
 
 def _actions_are_near(model: GraphModel, truth: Reference, bounds: Bounds) -> bool:
-    errors = (summary(action_errors(model, truth, k)) for k in truth.prefixes)
-    return all(error["p99"] <= bounds.max_action_error_rad for error in errors)
+    errors = {str(k): summary(action_errors(model, truth, k)) for k in truth.prefixes}
+    return not bounds.broken_errors(errors)
 
 
 def _fewest(count: int, enough: Callable[[int], bool]) -> int:

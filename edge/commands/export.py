@@ -23,6 +23,9 @@ def export(
     max_action_error_rad: Annotated[
         float, typer.Option(min=0, help="Gate: 99th percentile at equal tokens.")
     ] = 0.01,
+    max_largest_error_rad: Annotated[
+        float, typer.Option(min=0, help="Gate: largest of all at equal tokens.")
+    ] = 0.05,
     min_token_agreement: Annotated[
         float, typer.Option(min=0, max=1, help="Gate: share of tokens equal to FP32's, each k.")
     ] = 0.97,
@@ -56,7 +59,7 @@ def export(
     drop = 2.0 if max_success_drop is None else max_success_drop
     try:
         check_precisions(wanted)
-        bounds = Bounds(max_action_error_rad, min_token_agreement, drop)
+        bounds = Bounds(max_action_error_rad, min_token_agreement, drop, max_largest_error_rad)
         method = Calibration(calibration)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error

@@ -9,11 +9,13 @@ from calibration.gate import Bounds, violations
 from calibration.parity import shown
 
 
-def figures(agreement: float = 1.0, error: float = 0.0, successes: int = 100) -> dict[str, Any]:
+def figures(
+    agreement: float = 1.0, error: float = 0.0, successes: int = 100, largest: float = 0.0
+) -> dict[str, Any]:
     """Good at k = 1, as told at k = 8."""
     return {
         "token_agreement": {"1": 1.0, "8": agreement},
-        "action_error_rad": {"1": {"p99": 0.0, "max": 9.0}, "8": {"p99": error, "max": 9.0}},
+        "action_error_rad": {"1": {"p99": 0.0, "max": 0.0}, "8": {"p99": error, "max": largest}},
         "closed_loop": {
             "1": {"successes": 100, "episodes": 100},
             "8": {"successes": successes, "episodes": 100},
@@ -35,6 +37,8 @@ BASELINE = figures()["closed_loop"]
         (figures(error=0.01), []),
         (figures(error=0.0101), ["action error p99 0.0101 rad at k = 8, allowed 0.01"]),
         (figures(error=float("nan")), ["action error p99 nan rad at k = 8, allowed 0.01"]),
+        (figures(largest=0.05), []),
+        (figures(largest=0.051), ["action error max 0.051 rad at k = 8, allowed 0.05"]),
         (figures(successes=98), []),
         (figures(successes=97), ["success drops by 3.0 points at k = 8, allowed 2"]),
     ],
@@ -63,7 +67,7 @@ def test_fewer_observations_show_less(wrong: int, of: int, low: float) -> None:
 
 
 def test_every_broken_bound_is_named_at_once() -> None:
-    assert len(violations(figures(0.5, 0.5, 50), Bounds(), BASELINE)) == 3
+    assert len(violations(figures(0.5, 0.5, 50, 0.5), Bounds(), BASELINE)) == 4
 
 
 def test_success_is_looked_at_only_where_episodes_were_run() -> None:
@@ -79,7 +83,8 @@ def test_more_successes_than_fp32_are_no_drop() -> None:
 
 
 def test_tighter_bounds_leave_a_share_of_what_is_allowed() -> None:
-    tight = Bounds(0.01, 0.96, 2.0).scaled(0.5)
+    tight = Bounds(0.01, 0.96, 2.0, 0.05).scaled(0.5)
+    assert tight.max_largest_error_rad == pytest.approx(0.025)
     assert tight.max_action_error_rad == pytest.approx(0.005)
     assert tight.min_token_agreement == pytest.approx(0.98)
 
@@ -91,6 +96,7 @@ def test_tighter_bounds_leave_a_share_of_what_is_allowed() -> None:
         ("max_action_error_rad", float("nan")),
         ("min_token_agreement", 1.01),
         ("max_success_drop", 101.0),
+        ("max_largest_error_rad", -1.0),
     ],
 )
 def test_a_bound_out_of_range_is_refused_by_name(name: str, value: float) -> None:

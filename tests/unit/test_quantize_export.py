@@ -20,7 +20,7 @@ from edge.errors import RunError
 from models import checkpoint as checkpoints
 from tests.unit.wide_models import EXAMPLES, wide_checkpoint, wide_graphs
 
-BOUNDS = Bounds(max_action_error_rad=0.06, min_token_agreement=0.9)
+BOUNDS = Bounds(max_action_error_rad=0.06, min_token_agreement=0.9, max_largest_error_rad=1.0)
 STRICT = ["--max-action-error-rad", "0", "--min-token-agreement", "1"]
 
 

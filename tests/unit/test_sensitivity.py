@@ -70,8 +70,8 @@ def test_the_worst_layers_are_kept_until_the_bounds_are_met_and_no_more(
 ) -> None:
     lower, layers = spoil(SPOILT), layers_of(wide_graphs())
     assert set(choose_kept(damages, lower, truth, Bounds(1e-4, 1.0))) == set(SPOILT)
-    assert choose_kept(damages, lower, truth, Bounds(1e3, 0.0)) == []
-    kept = choose_kept(damages, lower, truth, Bounds(1e3, 1.0))
+    assert choose_kept(damages, lower, truth, Bounds(1e3, 0.0, max_largest_error_rad=1e3)) == []
+    kept = choose_kept(damages, lower, truth, Bounds(1e3, 1.0, max_largest_error_rad=1e3))
     assert set(kept) == {WORST, "prefill/cross_attn.kv_proj"}
     model = GraphModel(lower([layer for layer in layers if layer not in kept]))
     assert set(compare(model, truth)["token_agreement"].values()) == {1.0}
