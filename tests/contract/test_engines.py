@@ -33,7 +33,7 @@ BUILDERS: dict[str, Builder] = {  # one line an engine
 }
 GPU_ENGINES = ("tensorrt", "tensorrt-rtx", "ort-cuda")
 ON_GPU: dict[str, Builder] = {name: on_gpu(name) for name in GPU_ENGINES}
-TOLERANCE_RAD = {"fp32": 5e-5, "fp16": 0.02, "int8": 0.15}  # joints move by up to 2.5 rad
+TOLERANCE_RAD = {"fp32": 5e-5, "fp16": 0.02, "int8": 0.2}  # joints move by up to 2.5 rad
 LEAST_AGREEMENT = {"fp32": 1.0, "fp16": 0.95, "int8": 0.8}  # the models are untrained
 SEEDS = range(10)
 
