@@ -10,13 +10,12 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
-import torch
 from torch import Tensor, nn
 
 from models.dataset import COMMAND_KEY
 from models.layers import residual_block
 from models.normalizer import Normalizer
-from models.observation import FeatureNormalizer
+from models.observation import FeatureNormalizer, blurred
 
 DEPARTURE_GAIN = 3.0
 """Of how a chunk departs from the expected one: by a small part of an action's range."""
@@ -101,12 +100,12 @@ class ConditionedTokenizer(nn.Module):
             self.forecast = Forecast(config)
 
     def condition(
-        self, observation: Mapping[str, Tensor] | None, noise: Tensor | float | None = None
+        self, observation: Mapping[str, Tensor] | None, noise: Tensor | float = 0.0
     ) -> Condition | None:
         """Of raw features (B, S, dim) what is asked for, normalised; None if nothing is.
 
-        ``noise``: the deviation of what blurs the features, if anything does. Raises ValueError if
-        a feature is asked for and not given.
+        ``noise``: the deviation of what blurs the features. Raises ValueError if a feature is asked
+        for and not given.
         """
         config: ConditionConfig = self.config
         seen = (COMMAND_KEY,) if config.conditioned_on_command else tuple(config.observed)
@@ -117,8 +116,8 @@ class ConditionedTokenizer(nn.Module):
         if missing:
             raise ValueError(f"this tokenizer is conditioned on {missing[0]}, which is not given")
         if not config.observed:
-            return Condition(_blurred(self.normalizer(given[COMMAND_KEY][:, -1]), noise))
-        features = _blurred(self.features.normalise(given).flatten(1), noise)
+            return Condition(blurred(self.normalizer(given[COMMAND_KEY][:, -1]), noise))
+        features = blurred(self.features.normalise(given).flatten(1), noise)
         return Condition(features, self.forecast(features))
 
     def departure(self, chunk: Tensor, condition: Condition | None) -> Tensor:
@@ -143,10 +142,6 @@ def check_condition(config: ConditionConfig) -> None:
 def _observation_embedding(config: ConditionConfig) -> nn.Sequential:
     size, hidden = _observation_size(config), _WIDENING * config.dim
     return nn.Sequential(nn.Linear(size, hidden), nn.GELU(), nn.Linear(hidden, config.dim))
-
-
-def _blurred(features: Tensor, noise: Tensor | float | None) -> Tensor:
-    return features if noise is None else features + noise * torch.randn_like(features)
 
 
 def _observation_size(config: ConditionConfig) -> int:

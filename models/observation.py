@@ -44,10 +44,14 @@ class ObservationEncoder(FeatureNormalizer):
 
     def forward(self, observation: Mapping[str, Tensor], noise: float = 0.0) -> Tensor:
         """To (B, S, C); ``noise`` is the deviation added to normalised features in training."""
-        features = self.normalise(observation)
-        if noise > 0.0:
-            features = features + noise * torch.randn_like(features)
-        return self.state_proj(features)
+        return self.state_proj(blurred(self.normalise(observation), noise))
+
+
+def blurred(features: Tensor, noise: Tensor | float) -> Tensor:
+    """Features with N(0, 1) * noise added, of one deviation or one for each row; 0.0 draws none."""
+    if isinstance(noise, float) and noise <= 0.0:
+        return features
+    return features + noise * torch.randn_like(features)
 
 
 def safe_name(key: str) -> str:

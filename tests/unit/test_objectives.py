@@ -40,6 +40,15 @@ def test_of_two_motions_the_likelier_is_expected_not_their_mean() -> None:
     torch.testing.assert_close(expected, torch.ones(1, HORIZON, JOINTS), atol=0.25, rtol=0.0)
 
 
+@torch.no_grad()
+def test_validating_draws_no_random_numbers() -> None:
+    seeing = tiny_tokenizer(observes=True)
+    objective = expectation(two_motions())
+    before = torch.get_rng_state()
+    assert objective.validate(seeing) == objective.validate(seeing)
+    assert torch.equal(before, torch.get_rng_state())
+
+
 def test_without_an_observation_nothing_is_expected() -> None:
     windows = two_motions()
     blind = tiny_tokenizer()
